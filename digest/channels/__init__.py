@@ -1,0 +1,1 @@
+"""How an edition reads: one file is one channel."""

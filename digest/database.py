@@ -1,0 +1,107 @@
+"""The engine and its sessions: SQLite for one house, PostgreSQL for several workers, the same code on both."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlmodel import Session
+
+from digest.errors import StorageError
+
+REVISION = "0001"
+"""The newest migration; a test compares it with the folder."""
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+
+def open_engine(url: str) -> Engine:
+    """
+    An engine whose every transaction that writes takes the write lock at once.
+
+    A deferred SQLite transaction that wants to write later fails immediately in spite of the busy timeout, so all
+    begin IMMEDIATE; readers ask for `reading()`.
+
+    Raises:
+        StorageError: the address is not one we can open, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise StorageError("DIGEST_DATABASE is wrong: use sqlite:///path or postgresql://user@host/name.")
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
+    except ModuleNotFoundError:
+        raise StorageError('PostgreSQL needs its driver: pip install "global-digest[postgres]".') from None
+    except (NoSuchModuleError, ValueError, DBAPIError) as error:
+        raise StorageError(f"DIGEST_DATABASE is wrong: {error}") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session whose block is one transaction: committed whole at its end, or not at all."""
+    with _storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads and never waits for a writer."""
+    with _storage_in_words(), Session(engine.execution_options(reads=True)) as session:
+        yield session
+
+
+@contextmanager
+def _storage_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StorageError(storage_words(error)) from error
+
+
+def storage_words(error: Exception) -> str:
+    """What the database's refusal means, for the person who must mend it."""
+    said = str(getattr(error, "orig", error)).splitlines()[0]
+    if "full" in said or "No space" in said:
+        return f"The disk is full ({said}). Nothing was lost: free some room and run the same command again."
+    if "locked" in said:
+        return "Another process has held the database for 30 seconds. Let it finish, then run the same command again."
+    return f"The database refused: {said}."
+
+
+def revision_of(engine: Engine) -> str:
+    """The migration the database stands at; empty when it has no tables yet."""
+    try:
+        with reading(engine) as session:
+            return str(session.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+    except (StorageError, ProgrammingError):
+        return ""
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to REVISION, keeping every row. Safe to run again and by several processes at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["engine"] = engine
+    command.upgrade(config, "head")

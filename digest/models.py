@@ -1,0 +1,348 @@
+"""The tables of the press. A row is what is stored; the values of digest.values are what the stations hand each other."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, PrimaryKeyConstraint, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from digest.values import BatchState, DeliveryState, EditionKind, EditionState, Fallback, MailingState
+from subscribers.models import (  # one metadata holds every table of the house
+    CHANNELS,
+    SegmentRow,
+    SubscriberRow,
+    SubscriberTopicRow,
+    SubscriptionRow,
+    SuppressionRow,
+    one_of,
+)
+
+__all__ = [
+    "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "MailingRow",
+    "ProofRow", "SegmentRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
+    "SubscriptionRow", "SuppressionRow", "TopicRow",
+]  # fmt: skip
+
+SOURCE_KINDS = ("rss", "jsonfeed", "sitemap", "page", "text")
+
+
+def _json(default: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    """A JSON column. Reassign it to change it: a change inside is not seen by the session."""
+    return Field(default_factory=default, sa_column=Column(JSON, nullable=False))
+
+
+class SourceRow(SQLModel, table=True):
+    """Where stories come from, how far it is trusted, and how it fared."""
+
+    __tablename__ = "source"
+    __table_args__ = (one_of("kind", SOURCE_KINDS),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=80, unique=True)
+    kind: str = Field(max_length=16)
+    location: str = Field(max_length=2000, unique=True)
+    publisher: str = Field(default="", max_length=120)
+    section: str = Field(default="", max_length=80)  # for stories that state none
+    language: str = Field(default="", max_length=16)
+    trust: float = 0.5
+    enabled: bool = True
+    etag: str = ""
+    last_modified: str = ""
+    body_hash: str = Field(default="", max_length=64)
+    last_tried_at: datetime | None = None
+    last_good_at: datetime | None = None
+    last_count: int = 0
+    failures: int = 0
+    error: str = ""
+    retry_at: datetime | None = None
+    added_at: datetime
+
+
+class ClusterRow(SQLModel, table=True):
+    """One event. Its id is carried from run to run, so that "already told" survives a new clustering."""
+
+    __tablename__ = "cluster"
+
+    id: int | None = Field(default=None, primary_key=True)
+    headline: str = Field(max_length=500)
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class StoryRow(SQLModel, table=True):
+    """One article as its source told it; fields as in values.Story. `key` is its identity (digest.identity)."""
+
+    __tablename__ = "story"
+    __table_args__ = (Index("ix_story_window", "section_key", "seen_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id", index=True, ondelete="CASCADE")
+    key: str = Field(max_length=64, unique=True)
+    guid: str = Field(default="", max_length=500)
+    headline_key: str = Field(max_length=64, index=True)
+    section: str = Field(default="", max_length=80)
+    section_key: str = Field(default="", max_length=80)
+    headline: str = Field(max_length=500)
+    teaser: str = ""
+    cut_teaser: str = ""
+    body: str = ""
+    url: str = Field(max_length=2000)
+    image: str = Field(default="", max_length=2000)
+    image_alt: str = Field(default="", max_length=500)
+    author: str = Field(default="", max_length=200)
+    language: str = Field(default="", max_length=16)
+    topics: list[str] = _json(list)
+    categories: list[str] = _json(list)
+    position: int = 0
+    page_size: int = 1
+    stub: bool = False
+    published_at: datetime | None = None
+    updated_at: datetime | None = None
+    seen_at: datetime  # when we first met it
+    changed_at: datetime  # when its text last changed
+    content_hash: str = Field(max_length=64)
+    cluster_id: int | None = Field(default=None, foreign_key="cluster.id", index=True, ondelete="SET NULL")
+    duplicate_of: int | None = Field(default=None, foreign_key="story.id", index=True, ondelete="SET NULL")
+
+
+class TopicRow(SQLModel, table=True):
+    """A topic that editors own: its kickers by language, and the words and categories that lead to it."""
+
+    __tablename__ = "topic"
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(max_length=64, unique=True)
+    labels: dict[str, str] = _json(dict)
+    words: list[str] = _json(list)
+    categories: list[str] = _json(list)
+
+
+class DigestRow(SQLModel, table=True):
+    """A standing product. It cannot be sent without From, Reply-To, postal address, wordmark and colours."""
+
+    __tablename__ = "digest"
+    __table_args__ = (one_of("fallback", tuple(Fallback)), one_of("short", ("send", "skip")))
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(max_length=64, unique=True)
+    name: str = Field(max_length=120)
+    section: str = Field(default="Global", max_length=80)
+    language: str = Field(default="en", max_length=16)
+    zone: str = Field(default="UTC", max_length=64)
+    from_name: str = Field(default="", max_length=120)
+    from_address: str = Field(default="", max_length=320)
+    reply_to: str = Field(default="", max_length=320)
+    postal_address: str = Field(default="", max_length=400)
+    wordmark: str = Field(default="", max_length=120)
+    colours: dict[str, str] = _json(dict)
+    look: str = Field(default="standard", max_length=32)
+    channels: list[str] = _json(list)
+    segments: list[str] = _json(list)  # names, first match decides a reader's variant; empty: everyone
+    share: list[str] = _json(list)
+    utm: dict[str, str] = _json(dict)
+    image_hosts: list[str] = _json(list)
+    rules: dict[str, Any] = _json(dict)  # overrides of values.Rules
+    size: int = 8
+    minimum: int = 3
+    short: str = Field(default="send", max_length=8)
+    deadline: str = Field(default="06:45", max_length=5)  # local time of `zone`
+    fallback: str = Field(default=Fallback.HOLD, max_length=8)
+    created_at: datetime
+
+
+class EditionRow(SQLModel, table=True):
+    """One dated occurrence: unique by digest, kind, local date and name, so that no clock can make a second one."""
+
+    __tablename__ = "edition"
+    __table_args__ = (
+        UniqueConstraint("digest_id", "kind", "local_date", "name", name="uq_edition_occurrence"),
+        one_of("kind", tuple(EditionKind)),
+        one_of("state", tuple(EditionState)),
+        one_of("fallback", tuple(Fallback)),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest_id: int = Field(foreign_key="digest.id")
+    kind: str = Field(default=EditionKind.DAILY, max_length=16)
+    local_date: date
+    name: str = Field(default="", max_length=80)
+    state: str = Field(default=EditionState.DRAFT, max_length=16)
+    version: int = 1
+    subject: str = Field(default="", max_length=250)
+    preheader: str = Field(default="", max_length=250)
+    intro: str = Field(default="", max_length=1000)
+    deadline_at: datetime
+    fallback: str = Field(default=Fallback.HOLD, max_length=8)
+    corrects_id: int | None = Field(default=None, foreign_key="edition.id")
+    reason: str = ""  # why held, skipped or cancelled
+    content_hash: str = Field(default="", max_length=64)
+    approved_by: str = Field(default="", max_length=120)
+    approved_at: datetime | None = None
+    sent_at: datetime | None = None
+    created_at: datetime
+
+
+class EditionVersionRow(SQLModel, table=True):
+    """What an edition said at one moment, whole, with its hash: approval binds to it, replay and corrections name it."""
+
+    __tablename__ = "edition_version"
+    __table_args__ = (UniqueConstraint("edition_id", "number", name="uq_edition_version_number"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")
+    number: int
+    content: dict[str, Any] = _json(dict)
+    content_hash: str = Field(max_length=64)
+    by: str = Field(default="", max_length=120)
+    at: datetime
+
+
+class SlotRow(SQLModel, table=True):
+    """A place in an edition. kicker, headline and teaser are the editor's wording; empty means the story's own."""
+
+    __tablename__ = "slot"
+    __table_args__ = (UniqueConstraint("edition_id", "story_id", name="uq_slot_story"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")
+    story_id: int = Field(foreign_key="story.id")
+    cluster_id: int | None = Field(default=None, foreign_key="cluster.id", ondelete="SET NULL")
+    position: int
+    kicker: str = Field(default="", max_length=80)
+    headline: str = Field(default="", max_length=500)
+    teaser: str = ""
+    topic: str = Field(default="", max_length=64)
+    score: float = 0.0
+    signals: list[Any] = _json(list)
+    reasons: list[str] = _json(list)
+    pinned: bool = False
+    update: bool = False
+
+
+class ProofRow(SQLModel, table=True):
+    """One version of an edition printed for one variant on one channel; fields as in values.Proof."""
+
+    __tablename__ = "proof"
+    __table_args__ = (
+        UniqueConstraint(
+            "edition_id", "version", "channel", "segment", "language", "profile", "look", name="uq_proof_variant"
+        ),
+        one_of("channel", (*CHANNELS, "web")),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")
+    version: int
+    channel: str = Field(max_length=16)
+    segment: str = Field(default="", max_length=80)
+    language: str = Field(max_length=16)
+    profile: str = Field(default="", max_length=64)
+    look: str = Field(default="standard", max_length=32)
+    subject: str = Field(default="", max_length=250)
+    preheader: str = Field(default="", max_length=250)
+    html: str = ""
+    text: str = ""
+    push: str = ""
+    compiled: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    blanks: int = 0
+    content_hash: str = Field(max_length=64)
+    printed_at: datetime
+
+
+class MailingRow(SQLModel, table=True):
+    """What is delivered. `candidates` was counted by a query of its own before the fill; the books must balance with it."""
+
+    __tablename__ = "mailing"
+    __table_args__ = (
+        UniqueConstraint("edition_id", name="uq_mailing_edition"),
+        one_of("state", tuple(MailingState)),
+        one_of("kind", ("edition", "service")),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    month: int
+    kind: str = Field(default="edition", max_length=16)
+    edition_id: int | None = Field(default=None, foreign_key="edition.id")
+    version: int = 1
+    state: str = Field(default=MailingState.SENDING, max_length=16)
+    candidates: int = 0
+    generation: int = 1
+    date: str = Field(max_length=64)  # RFC 5322, the same in every message and on every attempt
+    expires_at: datetime
+    filled_at: datetime
+    finished_at: datetime | None = None
+
+
+class BatchRow(SQLModel, table=True):
+    """A stretch of a mailing's deliveries that one worker takes together. Times are epoch seconds."""
+
+    __tablename__ = "batch"
+    __table_args__ = (
+        Index("ix_batch_due", "state", "priority", "not_before", "id"),
+        Index("ix_batch_mailing", "mailing_id", "state"),
+        one_of("state", tuple(BatchState)),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    mailing_id: int = Field(foreign_key="mailing.id", ondelete="CASCADE")
+    month: int
+    proof_id: int = Field(foreign_key="proof.id")
+    channel: str = Field(max_length=16)
+    transport: str = Field(max_length=32)
+    first_number: int
+    last_number: int
+    state: str = Field(default=BatchState.READY, max_length=16)
+    priority: int = 0
+    not_before: float = 0.0
+    owner: str = Field(default="", max_length=80)
+    lease_until: float = 0.0
+    fence: int = 0
+    attempt: int = 0
+
+
+class DeliveryRow(SQLModel, table=True):
+    """
+    One mailing to one subscriber on one channel at one address or device.
+
+    The month leads the key so that PostgreSQL can partition by it. `number` counts from 1 within the mailing; a
+    batch is a stretch of numbers. `target` is the address's keyed hash (hex) or the device id: no address is kept
+    here. Times are epoch seconds.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        PrimaryKeyConstraint("month", "mailing_id", "number", name="pk_delivery"),
+        UniqueConstraint("month", "mailing_id", "subscriber_id", "channel", "target", name="uq_delivery_once"),
+        one_of("state", tuple(DeliveryState)),
+        {"sqlite_with_rowid": False},
+    )
+
+    month: int
+    mailing_id: int = Field(sa_type=BigInteger)
+    number: int = Field(sa_type=BigInteger)
+    subscriber_id: int = Field(sa_type=BigInteger)
+    channel: str = Field(max_length=16)
+    target: str = Field(max_length=64)
+    proof_id: int
+    batch_id: int | None = Field(default=None, sa_type=BigInteger)
+    state: str = Field(max_length=20)
+    reason: str = ""
+    attempt: int = 0
+    next_at: float | None = None
+    handed_at: float | None = None
+    updated_at: float = 0.0
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what to what, and when. Only ever added to."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_subject", "subject", "subject_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime
+    who: str = Field(max_length=120)
+    did: str = Field(max_length=64)
+    subject: str = Field(max_length=32)
+    subject_id: int
+    detail: dict[str, Any] = _json(dict)

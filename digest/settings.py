@@ -1,0 +1,101 @@
+"""One frozen Settings, from the environment and `.env`; every field is explained in `.env.example`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from digest.errors import SettingsError
+from digest.values import DEFAULT_WEIGHTS
+
+PREFIX = "DIGEST_"
+Words = Annotated[tuple[str, ...], NoDecode]
+Weights = Annotated[dict[str, float], NoDecode]
+
+
+class Settings(BaseSettings):
+    """All that differs between two installations. Built once by `digest.app`; everything else is handed values."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Path("digest-data")
+    database: str = ""
+    outbox: Path | None = None
+    templates: Path | None = None
+    base_url: str = "http://localhost:8000"
+    hash_key: SecretStr = SecretStr("")
+    token_keys: SecretStr = SecretStr("")
+    email_transport: Literal["outbox"] = "outbox"
+    push_transport: Literal["outbox"] = "outbox"
+    batch_size: int = Field(default=500, ge=50, le=1000)
+    lease: float = Field(default=60.0, ge=2, le=3600)
+    weights: Weights = dict(DEFAULT_WEIGHTS)
+    cluster_threshold: float = Field(default=0.16, gt=0, lt=1)
+    fetch_allow: Words = ()
+    fetch_seconds: float = Field(default=10.0, gt=0, le=120)
+    fetch_bytes: int = Field(default=5_000_000, ge=10_000, le=100_000_000)
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _read_weights(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = dict(part.split("=", 1) for part in value.replace(" ", "").split(",") if "=" in part)
+        unknown = set(pairs) - set(DEFAULT_WEIGHTS)
+        if unknown or not pairs:
+            raise ValueError(f"use name=number pairs with names from {', '.join(DEFAULT_WEIGHTS)}")
+        return {**DEFAULT_WEIGHTS, **{name: float(number) for name, number in pairs.items()}}
+
+    @field_validator("weights")
+    @classmethod
+    def _weigh_something(cls, value: dict[str, float]) -> dict[str, float]:
+        if min(value.values()) < 0 or sum(value.values()) <= 0:
+            raise ValueError("weights are 0 or more, and at least one is above 0")
+        return value
+
+    @field_validator("fetch_allow", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_base(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or any(c in value for c in "?# \r\n"):
+            raise ValueError("use an address such as https://news.example.org, without query or fragment")
+        return value.rstrip("/")
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'digest.sqlite'}"
+
+    @property
+    def outbox_folder(self) -> Path:
+        return self.outbox or self.home / "outbox"
+
+
+def read_settings(home: Path | None = None, **values: Any) -> Settings:
+    """
+    Settings from (strongest first) `values`, the environment, `./.env`, and the `.env` in the home folder.
+
+    Raises:
+        SettingsError: names the variable, what it held, and what is allowed.
+    """
+    given = {**values, **({"home": home} if home is not None else {})}
+    try:
+        place = Settings(_env_file=".env", **given).home
+        files = (place / ".env", Path(".env"))
+        return Settings(_env_file=files, **given)
+    except ValidationError as error:
+        raise SettingsError(_in_words(error)) from None
+
+
+def _in_words(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else PREFIX + "..."
+    allowed = fault["msg"].removeprefix("Value error, ")
+    secret = name in {f"{PREFIX}HASH_KEY", f"{PREFIX}TOKEN_KEYS"}
+    held = "" if secret or name not in os.environ else f" ({os.environ[name]!r} is in the environment)"
+    return f"{name} is wrong: {allowed}{held}. See .env.example for what it means."

@@ -1,0 +1,1 @@
+"""Where stories come from: one file is one kind of source."""

@@ -1,0 +1,102 @@
+"""The tables of people: subscribers, what they asked for, saved segments, and addresses nothing may go to."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING  # before the first table: a migration can only drop what has a name
+
+SUBSCRIPTION_STATES = ("pending", "active", "paused", "left")
+CHANNELS = ("email", "push")
+
+
+def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    """The database's own guard: SQLModel does not validate a table's values."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
+
+
+class SubscriberRow(SQLModel, table=True):
+    """A person. `email_key` is the address as compared (see subscribers.addresses); `email_hash` is keyed and outlives erasure."""
+
+    __tablename__ = "subscriber"
+
+    id: int | None = Field(default=None, primary_key=True)
+    public_id: str = Field(max_length=32, unique=True)
+    email: str = Field(max_length=320)
+    email_key: str = Field(max_length=320, unique=True)
+    email_hash: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False, unique=True))
+    name: str = Field(default="", max_length=200)
+    language: str = Field(default="en", max_length=16)
+    zone: str = Field(default="UTC", max_length=64)
+    country: str | None = Field(default=None, max_length=2)
+    plan: str | None = Field(default=None, max_length=64)
+    attributes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    joined_at: datetime
+    updated_at: datetime
+
+
+class SubscriberTopicRow(SQLModel, table=True):
+    """A topic a person wants more (1) or less (-1) of."""
+
+    __tablename__ = "subscriber_topic"
+
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    topic: str = Field(max_length=64, primary_key=True)
+    wish: int = 1
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """A person's wish for one digest on one channel, with proof of consent. `device` is empty for email."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (
+        UniqueConstraint("subscriber_id", "digest_id", "channel", "device", name="uq_subscription_wish"),
+        Index("ix_subscription_audience", "digest_id", "channel", "subscriber_id"),
+        one_of("state", SUBSCRIPTION_STATES),
+        one_of("channel", CHANNELS),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    digest_id: int = Field(foreign_key="digest.id", ondelete="CASCADE")
+    channel: str = Field(max_length=16)
+    device: str = Field(default="", max_length=64)
+    state: str = Field(default="active", max_length=16)
+    paused_until: datetime | None = None
+    consent_at: datetime | None = None
+    consent_source: str = Field(default="", max_length=200)
+    consent_wording: str = Field(default="", max_length=64)
+    confirmed_at: datetime | None = None
+    left_at: datetime | None = None
+
+
+class SegmentRow(SQLModel, table=True):
+    """A saved rule over subscribers, in the words of subscribers.segments."""
+
+    __tablename__ = "segment"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=80, unique=True)
+    rule: str = Field(max_length=2000)
+    description: str = Field(default="", max_length=400)
+    updated_at: datetime
+
+
+class SuppressionRow(SQLModel, table=True):
+    """An address nothing may go to, known by its keyed hash alone, and why."""
+
+    __tablename__ = "suppression"
+
+    email_hash: bytes = Field(sa_column=Column(LargeBinary(16), primary_key=True))
+    reason: str = Field(max_length=32)
+    since: datetime
+    note: str = Field(default="", max_length=400)
