@@ -49,7 +49,8 @@ bench: $(VENV)/.ready-dev  ## measured figures; BENCH=morning for one group
 catalogues: $(VENV)/.ready-dev  ## compile the languages of the interface
 	@$(BIN)/pybabel compile --directory templates/locale --domain digest --use-fuzzy
 
-lock: $(VENV)/.ready-dev  ## lock versions with hashes, naming no index
+lock: $(VENV)/.ready  ## lock versions with hashes, naming no index
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip pip-tools
 	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --strip-extras --no-annotate --output-file requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --strip-extras --no-annotate --extra dev --extra browser --extra postgres --extra extract --output-file requirements-dev.lock pyproject.toml
 

@@ -5,8 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
 from sqlmodel import Session
 
 from digest.errors import StorageError
@@ -36,7 +44,7 @@ def open_engine(url: str) -> Engine:
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
     except ModuleNotFoundError:
         raise StorageError('PostgreSQL needs its driver: pip install "global-digest[postgres]".') from None
-    except (NoSuchModuleError, ValueError, DBAPIError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError, DBAPIError) as error:
         raise StorageError(f"DIGEST_DATABASE is wrong: {error}") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
@@ -58,22 +66,25 @@ def _begin(connection: Connection) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """A session whose block is one transaction: committed whole at its end, or not at all."""
-    with _storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
+    with storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that only reads and never waits for a writer."""
-    with _storage_in_words(), Session(engine.execution_options(reads=True)) as session:
+    with storage_in_words(), Session(engine.execution_options(reads=True)) as session:
         yield session
 
 
 @contextmanager
-def _storage_in_words() -> Iterator[None]:
+def storage_in_words() -> Iterator[None]:
+    """What the database itself refuses becomes a StorageError; a wrong row or query stays the fault it is."""
     try:
         yield
-    except OperationalError as error:
+    except (IntegrityError, ProgrammingError, DataError):
+        raise
+    except DatabaseError as error:
         raise StorageError(storage_words(error)) from error
 
 
@@ -84,16 +95,19 @@ def storage_words(error: Exception) -> str:
         return f"The disk is full ({said}). Nothing was lost: free some room and run the same command again."
     if "locked" in said:
         return "Another process has held the database for 30 seconds. Let it finish, then run the same command again."
+    if "not a database" in said or "malformed" in said:
+        return f"The database file is damaged ({said}). Restore it from a backup; DIGEST_DATABASE or --home names where it is."
+    if "readonly" in said or "unable to open" in said:
+        return f"The database cannot be written to ({said}). See to its owner and its folder's."
     return f"The database refused: {said}."
 
 
 def revision_of(engine: Engine) -> str:
     """The migration the database stands at; empty when it has no tables yet."""
-    try:
-        with reading(engine) as session:
-            return str(session.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
-    except (StorageError, ProgrammingError):
-        return ""
+    with reading(engine) as session:
+        if not inspect(session.connection()).has_table("alembic_version"):
+            return ""
+        return str(session.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
 def migrate(engine: Engine) -> None:
@@ -104,4 +118,5 @@ def migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["engine"] = engine
-    command.upgrade(config, "head")
+    with storage_in_words():
+        command.upgrade(config, "head")

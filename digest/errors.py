@@ -43,3 +43,11 @@ class StorageError(DigestError):
     """Disk or database refused; nothing was recorded as sent that was not."""
 
     exit_code = 4
+
+
+class TransportError(DigestError):
+    """The other side takes nothing now, for a reason that is not a reader's; what it did not take is queued again."""
+
+
+class UnreachableError(TransportError):
+    """There never was a connection, so nothing has left."""

@@ -3,7 +3,17 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from digest.values import BatchState, DeliveryState, EditionKind, EditionState, Fallback, MailingState
@@ -23,8 +33,6 @@ __all__ = [
     "SubscriptionRow", "SuppressionRow", "TopicRow",
 ]  # fmt: skip
 
-SOURCE_KINDS = ("rss", "jsonfeed", "sitemap", "page", "text")
-
 
 def _json(default: type[list[Any]] | type[dict[str, Any]]) -> Any:
     """A JSON column. Reassign it to change it: a change inside is not seen by the session."""
@@ -35,11 +43,10 @@ class SourceRow(SQLModel, table=True):
     """Where stories come from, how far it is trusted, and how it fared."""
 
     __tablename__ = "source"
-    __table_args__ = (one_of("kind", SOURCE_KINDS),)
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(max_length=80, unique=True)
-    kind: str = Field(max_length=16)
+    kind: str = Field(max_length=16)  # a file of digest/sources
     location: str = Field(max_length=2000, unique=True)
     publisher: str = Field(default="", max_length=120)
     section: str = Field(default="", max_length=80)  # for stories that state none
@@ -313,7 +320,15 @@ class DeliveryRow(SQLModel, table=True):
     __table_args__ = (
         PrimaryKeyConstraint("month", "mailing_id", "number", name="pk_delivery"),
         UniqueConstraint("month", "mailing_id", "subscriber_id", "channel", "target", name="uq_delivery_once"),
-        one_of("state", tuple(DeliveryState)),
+        Index(
+            "ix_delivery_deferred",
+            "mailing_id",
+            "next_at",
+            sqlite_where=text("state = 'deferred'"),
+            postgresql_where=text("state = 'deferred'"),
+        ),
+        # written out: an IN of this length is slower in SQLite by a third of the whole fill
+        CheckConstraint(" OR ".join(f"state = '{state}'" for state in DeliveryState), name="state"),
         {"sqlite_with_rowid": False},
     )
 

@@ -1,6 +1,8 @@
 """One frozen Settings, from the environment and `.env`; every field is explained in `.env.example`."""
 
+import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,8 +29,12 @@ class Settings(BaseSettings):
     base_url: str = "http://localhost:8000"
     hash_key: SecretStr = SecretStr("")
     token_keys: SecretStr = SecretStr("")
-    email_transport: Literal["outbox"] = "outbox"
+    email_transport: Literal["outbox", "sendgrid"] = "outbox"
     push_transport: Literal["outbox"] = "outbox"
+    sendgrid_key: SecretStr = SecretStr("")
+    sendgrid_host: str = "https://api.sendgrid.com"
+    sendgrid_requests: int = Field(default=500, ge=1, le=1000)
+    sendgrid_sandbox: bool = False
     batch_size: int = Field(default=500, ge=50, le=1000)
     lease: float = Field(default=60.0, ge=2, le=3600)
     weights: Weights = dict(DEFAULT_WEIGHTS)
@@ -51,7 +57,7 @@ class Settings(BaseSettings):
     @field_validator("weights")
     @classmethod
     def _weigh_something(cls, value: dict[str, float]) -> dict[str, float]:
-        if min(value.values()) < 0 or sum(value.values()) <= 0:
+        if min(value.values()) < 0 or not 0 < sum(value.values()) < math.inf:
             raise ValueError("weights are 0 or more, and at least one is above 0")
         return value
 
@@ -65,6 +71,23 @@ class Settings(BaseSettings):
     def _plain_base(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")) or any(c in value for c in "?# \r\n"):
             raise ValueError("use an address such as https://news.example.org, without query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("sendgrid_key")
+    @classmethod
+    def _one_word(cls, value: SecretStr) -> SecretStr:
+        key = value.get_secret_value()
+        if key and not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ValueError("an API key is one word without blanks or line ends")
+        return value
+
+    @field_validator("sendgrid_host")
+    @classmethod
+    def _private_way(cls, value: str) -> str:
+        if not re.fullmatch(r"https://[a-z0-9.-]+(:\d+)?/?|http://(127\.0\.0\.1|localhost)(:\d+)?/?", value):
+            raise ValueError(
+                "use https://api.sendgrid.com or https://api.eu.sendgrid.com; the key travels with each request"
+            )
         return value.rstrip("/")
 
     @property
@@ -96,6 +119,6 @@ def _in_words(error: ValidationError) -> str:
     fault = error.errors()[0]
     name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else PREFIX + "..."
     allowed = fault["msg"].removeprefix("Value error, ")
-    secret = name in {f"{PREFIX}HASH_KEY", f"{PREFIX}TOKEN_KEYS"}
+    secret = name in {f"{PREFIX}HASH_KEY", f"{PREFIX}TOKEN_KEYS", f"{PREFIX}SENDGRID_KEY"}
     held = "" if secret or name not in os.environ else f" ({os.environ[name]!r} is in the environment)"
     return f"{name} is wrong: {allowed}{held}. See .env.example for what it means."

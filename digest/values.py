@@ -100,8 +100,24 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What a source gave, as it came: the bytes, unpacked, and where they were found. `url` is empty for a local file."""
+
+    body: bytes
+    source: str
+    now: datetime
+    url: str = ""
+    content_type: str = ""
+    language: str = ""  # for stories that state none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What one look at a source gave: its stories in page order, and notes in words about what was mended or left out."""
+    """
+    What one look at a source gave: its stories in page order, and notes in words about what was mended or left out.
+
+    A story whose headline is empty stands for an entry that says nothing; it is counted here and kept nowhere.
+    """
 
     stories: tuple[Story, ...]
     notes: tuple[str, ...] = ()
@@ -138,7 +154,10 @@ class Candidate:
     trust: float = 0.5
     told_by: tuple[str, ...] = ()  # names of the distinct sources that tell the event, this one among them
     follow_ups: int = 0  # the same publisher's further stories on the event
+    copies: int = 0  # near-duplicates of it elsewhere, such as an agency's text in several papers
+    sources: int = 1  # how many sources the house reads: with one alone, coverage says nothing
     page_size: int = 1  # how many stories its source's page or feed held
+    copy_of: int | None = None  # the story whose text this one repeats
     told: Told | None = None
 
 
@@ -154,7 +173,7 @@ class Rules:
     half_life_hours: float = 10.0
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     topic_cap: int = 2
-    source_cap: int = 5
+    source_cap: int = 6
     diversity: float = 0.3
     update_share: float = 0.4
     short: str = "send"  # with fewer than `minimum`: "send" what there is, or "skip" the day
@@ -270,7 +289,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A hole in a compiled message: which value goes in, and how that place wants it escaped (see digest.splice)."""
+    """A hole in a compiled message: which value goes in, and how that place wants it escaped (see digest.blanks)."""
 
     field: str
     context: str

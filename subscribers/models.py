@@ -60,7 +60,7 @@ class SubscriptionRow(SQLModel, table=True):
     __tablename__ = "subscription"
     __table_args__ = (
         UniqueConstraint("subscriber_id", "digest_id", "channel", "device", name="uq_subscription_wish"),
-        Index("ix_subscription_audience", "digest_id", "channel", "subscriber_id"),
+        Index("ix_subscription_audience", "digest_id", "channel", "subscriber_id", "device"),
         one_of("state", SUBSCRIPTION_STATES),
         one_of("channel", CHANNELS),
     )

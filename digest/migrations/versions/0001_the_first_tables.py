@@ -50,13 +50,22 @@ def upgrade() -> None:
         sa.Column("handed_at", sa.Float(), nullable=True),
         sa.Column("updated_at", sa.Float(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('queued', 'claimed', 'handing', 'accepted', 'ambiguous', 'deferred', 'failed', 'suppressed', 'cancelled', 'skipped', 'expired', 'delivered', 'bounced', 'dropped', 'complained', 'closed_unconfirmed')",
+            "state = 'queued' OR state = 'claimed' OR state = 'handing' OR state = 'accepted' OR state = 'ambiguous' OR state = 'deferred' OR state = 'failed' OR state = 'suppressed' OR state = 'cancelled' OR state = 'skipped' OR state = 'expired' OR state = 'delivered' OR state = 'bounced' OR state = 'dropped' OR state = 'complained' OR state = 'closed_unconfirmed'",
             name=op.f("ck_delivery_state"),
         ),
         sa.PrimaryKeyConstraint("month", "mailing_id", "number", name="pk_delivery"),
         sa.UniqueConstraint("month", "mailing_id", "subscriber_id", "channel", "target", name="uq_delivery_once"),
         sqlite_with_rowid=False,
     )
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_delivery_deferred",
+            ["mailing_id", "next_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'deferred'"),
+            postgresql_where=sa.text("state = 'deferred'"),
+        )
+
     op.create_table(
         "digest",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -120,7 +129,6 @@ def upgrade() -> None:
         sa.Column("error", sqltypes.AutoString(), nullable=False),
         sa.Column("retry_at", sqltypes.UTCDateTime(), nullable=True),
         sa.Column("added_at", sqltypes.UTCDateTime(), nullable=False),
-        sa.CheckConstraint("kind IN ('rss', 'jsonfeed', 'sitemap', 'page', 'text')", name=op.f("ck_source_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
         sa.UniqueConstraint("location", name=op.f("uq_source_location")),
         sa.UniqueConstraint("name", name=op.f("uq_source_name")),
@@ -286,7 +294,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("subscriber_id", "digest_id", "channel", "device", name="uq_subscription_wish"),
     )
     with op.batch_alter_table("subscription", schema=None) as batch_op:
-        batch_op.create_index("ix_subscription_audience", ["digest_id", "channel", "subscriber_id"], unique=False)
+        batch_op.create_index(
+            "ix_subscription_audience", ["digest_id", "channel", "subscriber_id", "device"], unique=False
+        )
 
     op.create_table(
         "edition_version",
@@ -436,6 +446,13 @@ def downgrade() -> None:
     op.drop_table("source")
     op.drop_table("segment")
     op.drop_table("digest")
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_delivery_deferred",
+            sqlite_where=sa.text("state = 'deferred'"),
+            postgresql_where=sa.text("state = 'deferred'"),
+        )
+
     op.drop_table("delivery")
     op.drop_table("cluster")
     with op.batch_alter_table("audit", schema=None) as batch_op:

@@ -1,0 +1,188 @@
+"""Databases for the tests: SQLite in a file, and a real PostgreSQL that is started here and ends with the tests."""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from digest.database import migrate, open_engine
+
+BINARIES = Path("/usr/lib/postgresql")
+ON_BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty folder to set a press up in."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=ON_BOTH)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.sqlite'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(params=ON_BOTH)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """A database with all tables and no rows, of each kind in turn."""
+    return request.getfixturevalue(f"{request.param}_engine")
+
+
+@pytest.fixture
+def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[Engine]:
+    shutil.copy(migrated_file, tmp_path / "digest.sqlite")
+    engine = open_engine(f"sqlite:///{tmp_path / 'digest.sqlite'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("migrated") / "digest.sqlite"
+    engine = open_engine(f"sqlite:///{file}")
+    migrate(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], tuple[Path, Callable[[int], None]]]]:
+    """Call it with a size in KB: a folder with no more room than that, and a function that gives it another size."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(size: int, *how: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*how, f"size={size}k"]), "tmpfs", disk]
+        return os.geteuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    def of(size: int) -> tuple[Path, Callable[[int], None]]:
+        if not mount(size):
+            pytest.skip("a small file system cannot be mounted here: that takes root and the right to mount")
+        return disk, lambda size: mount(size, "remount") or pytest.fail("the disk does not grow")
+
+    yield of
+    if disk.is_mount():
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+# PostgreSQL ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A running PostgreSQL; `create` makes one more database of it, empty or with our tables."""
+
+    base: str
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    migrated: str = ""
+
+    def create(self, template: str = "template0") -> str:
+        name = f"test_{next(self.numbers)}"
+        maintenance = create_engine(f"{self.base}/postgres", isolation_level="AUTOCOMMIT")
+        with maintenance.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        maintenance.dispose()
+        return f"{self.base}/{name}"
+
+    def create_migrated(self) -> str:
+        if not self.migrated:
+            url = self.create()
+            engine = open_engine(url)
+            migrate(engine)
+            engine.dispose()
+            self.migrated = url.rpartition("/")[2]
+        return self.create(self.migrated)
+
+
+@pytest.fixture
+def postgres_engine(postgres_server: Server) -> Iterator[Engine]:
+    engine = open_engine(postgres_server.create_migrated())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    return postgres_server.create()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    binaries = sorted(BINARIES.glob("*/bin/postgres"), key=lambda file: int(file.parts[-3]))
+    owner = _owner()
+    if not binaries or owner is None:
+        reason = f"no PostgreSQL server below {BINARIES}, or no user postgres to run it"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    folder, port = Path(tempfile.mkdtemp(prefix="digest-postgres-")), _free_port()
+    os.chown(folder, owner.pw_uid, owner.pw_gid)
+    as_owner = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    bin_folder, data = binaries[-1].parent, folder / "data"
+    server = None
+    try:
+        initdb = [bin_folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, capture_output=True, cwd=folder, **as_owner)
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=40", "-F"]
+        server = subprocess.Popen(
+            [bin_folder / "postgres", "-D", data, "-p", str(port), "-k", folder, *options],
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent, **as_owner,  # noqa: PLW1509  one thread; and it must not outlive us
+        )  # fmt: skip
+        base = f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+        _wait_for(base)
+        yield Server(base)
+    finally:
+        if server is not None:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid())
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
+def _wait_for(base: str) -> None:
+    engine = create_engine(f"{base}/postgres")
+    for _ in range(150):
+        try:
+            engine.connect().close()
+        except OperationalError:
+            time.sleep(0.2)
+        else:
+            engine.dispose()
+            return
+    pytest.fail("PostgreSQL did not start within 30 seconds")
