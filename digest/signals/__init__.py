@@ -1,1 +1,1 @@
-"""What makes a story matter: one file is one signal, 0 to 1, with the words an editor reads."""
+"""What speaks for a story, one file each: `score(candidate, *, now, rules) -> Score`, 0 to 1 with a reason in words."""
