@@ -1,0 +1,74 @@
+"""The people an edition goes to right now, as a query: for the fill, for counts, and for the check at every claim."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
+
+from subscribers.models import SubscriptionRow
+from subscribers.segments import compile_rule
+
+PEOPLE = SubscriptionRow.metadata.tables["subscriber"]
+WISHES = SubscriptionRow.metadata.tables["subscription"]
+HELD = SubscriptionRow.metadata.tables["suppression"]
+
+WANTED = "wanted"
+"""The one standing in which a reader gets anything."""
+
+
+def audience(digest_id: int, channel: str) -> Select[int, str, bytes]:
+    """
+    Everyone who asked for the digest on the channel and has not left: (subscriber_id, device, email_hash).
+
+    Those on a pause and those suppressed are among them, since the books account for them too: ask `standing`.
+    A rule compiled by `subscribers.segments` can be added with `.where`.
+    """
+    return (
+        select(WISHES.c.subscriber_id, WISHES.c.device, PEOPLE.c.email_hash)
+        .join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+        .where(WISHES.c.digest_id == digest_id, WISHES.c.channel == channel)
+        .where(or_(WISHES.c.state == "active", WISHES.c.state == "paused"))
+    )
+
+
+def standing(now: datetime) -> ColumnElement[str]:
+    """
+    How a reader stands at `now`, over subscriber and subscription (which may be outer joined).
+
+    One of wanted, suppressed, paused, pending, left, gone (no such reader or wish any more). Suppression wins.
+    """
+    paused = and_(WISHES.c.state == "paused", or_(WISHES.c.paused_until.is_(None), WISHES.c.paused_until > now))
+    return case(
+        (exists().where(HELD.c.email_hash == PEOPLE.c.email_hash).correlate(PEOPLE), "suppressed"),
+        (or_(WISHES.c.id.is_(None), PEOPLE.c.id.is_(None)), "gone"),
+        (paused, "paused"),
+        (or_(WISHES.c.state == "pending", WISHES.c.state == "left"), WISHES.c.state),
+        else_=WANTED,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How many an edition would reach, and how many of its audience it would not."""
+
+    wanted: int = 0
+    paused: int = 0
+    suppressed: int = 0
+
+    @property
+    def candidates(self) -> int:
+        return self.wanted + self.paused + self.suppressed
+
+
+def reach(connection: Connection, digest_id: int, channel: str, *, now: datetime, rule: str = "") -> Reach:
+    """
+    Count the audience by standing, of a segment's rule or of everyone.
+
+    Raises:
+        SegmentError: the rule cannot be read.
+    """
+    within = compile_rule(rule, now=now) if rule else true()
+    how = standing(now).label("standing")
+    people = audience(digest_id, channel).add_columns(how).where(within).subquery()
+    counts = connection.execute(select(people.c.standing, func.count()).group_by(people.c.standing)).all()
+    return Reach(**dict(counts))
