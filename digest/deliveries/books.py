@@ -1,0 +1,176 @@
+"""The books of a mailing: what became of every delivery, whether they balance, and the switches pause, resume, cancel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from digest.database import reading, writing
+from digest.deliveries.recovery import close_rest
+from digest.deliveries.tables import DELIVERIES, MAILINGS, PROOFS
+from digest.errors import NotFoundError, TransitionError
+from digest.values import OPEN_STATES, DeliveryState, MailingState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """A mailing's books at one moment: the candidates counted before the fill, and its deliveries by state."""
+
+    mailing: int
+    state: str
+    candidates: int
+    counts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def open(self) -> int:
+        """Deliveries that may still be handed over."""
+        return sum(self.counts.get(state, 0) for state in OPEN_STATES)
+
+    @property
+    def handed(self) -> int:
+        """Deliveries the other side has surely taken."""
+        return sum(self.counts.get(state, 0) for state in HANDED)
+
+    @property
+    def unconfirmed(self) -> int:
+        return self.counts.get(DeliveryState.AMBIGUOUS, 0) + self.counts.get(DeliveryState.CLOSED_UNCONFIRMED, 0)
+
+    @property
+    def balanced(self) -> bool:
+        return self.total == self.candidates
+
+    @property
+    def done(self) -> bool:
+        return self.state == MailingState.DONE
+
+    @property
+    def words(self) -> str:
+        """One sentence: done, what is still open, or what is off."""
+        if not self.balanced:
+            return f"The books do not balance: {self.candidates} candidates, but {self.total} deliveries on record."
+        if self.open:
+            still = ", ".join(f"{n} {state}" for state, n in sorted(self.counts.items()) if state in OPEN_STATES)
+            return f"{self.open} of {self.candidates} still open: {still}."
+        doubt = f", {self.unconfirmed} unconfirmed" if self.unconfirmed else ""
+        return f"{self.handed} of {self.candidates} handed over{doubt}; nothing is open and the books balance."
+
+
+HANDED = frozenset({DeliveryState.ACCEPTED, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED})
+
+
+def settle(engine: Engine, mailing: int, *, now: datetime) -> Balance:
+    """
+    Balance the books, and close the mailing as done when nothing is open and they agree with the candidates.
+
+    Raises:
+        NotFoundError: there is no such mailing.
+    """
+    with writing(engine) as session:
+        connection = session.connection()
+        found = _mailing(connection, mailing)
+        counts = _counts(connection, found)
+        balance = Balance(mailing=mailing, state=found.state, candidates=found.candidates, counts=counts)
+        if found.state != MailingState.SENDING or balance.open or not balance.balanced:
+            return balance
+        finished = {"state": MailingState.DONE, "finished_at": now}
+        connection.execute(MAILINGS.update().where(MAILINGS.c.id == mailing).values(**finished))
+        return Balance(mailing=mailing, state=MailingState.DONE, candidates=found.candidates, counts=counts)
+
+
+def balance_of(engine: Engine, mailing: int) -> Balance:
+    """The books as they stand, changing nothing."""
+    with reading(engine) as session:
+        found = _mailing(session.connection(), mailing, lock=False)
+        counts = _counts(session.connection(), found)
+    return Balance(mailing=mailing, state=found.state, candidates=found.candidates, counts=counts)
+
+
+def _mailing(connection: Connection, mailing: int, *, lock: bool = True) -> Any:
+    row = MAILINGS.c
+    query = select(row.id, row.month, row.state, row.candidates).where(row.id == mailing)
+    found = connection.execute(query.with_for_update() if lock else query).first()
+    if found is None:
+        raise NotFoundError(f"There is no mailing {mailing}.")
+    return found
+
+
+def _counts(connection: Connection, mailing: Any) -> dict[str, int]:
+    row = DELIVERIES.c
+    mine = (row.month == mailing.month, row.mailing_id == mailing.id)
+    query = select(row.state, func.count()).where(*mine).group_by(row.state)
+    return {str(state): number for state, number in connection.execute(query)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many deliveries of one proof are in one state."""
+
+    channel: str
+    segment: str
+    language: str
+    state: str
+    number: int
+
+
+def progress(engine: Engine, mailing: int) -> list[Tally]:
+    """The mailing's deliveries counted by channel, segment, language and state, for a table."""
+    with reading(engine) as session:
+        connection = session.connection()
+        found = _mailing(connection, mailing, lock=False)
+        row, proof = DELIVERIES.c, PROOFS.c
+        counts = (
+            select(row.proof_id, row.state, func.count().label("number"))
+            .where(row.month == found.month, row.mailing_id == found.id)
+            .group_by(row.proof_id, row.state)
+            .subquery()
+        )
+        columns = (proof.channel, proof.segment, proof.language, counts.c.state, counts.c.number)
+        query = select(*columns).join(counts, counts.c.proof_id == proof.id).order_by(*columns[:4])
+        rows = connection.execute(query).all()
+    return [Tally(channel=one[0], segment=one[1], language=one[2], state=str(one[3]), number=one[4]) for one in rows]
+
+
+# switches -----------------------------------------------------------------------------------------------------------
+
+
+def pause(engine: Engine, mailing: int, *, now: datetime) -> None:
+    """
+    No further batch is claimed; batches in hand are finished.
+
+    Raises:
+        TransitionError: the mailing is done or cancelled.
+    """
+    _switch(engine, mailing, MailingState.PAUSED, {MailingState.SENDING, MailingState.PAUSED}, now)
+
+
+def resume(engine: Engine, mailing: int, *, now: datetime) -> None:
+    """Claims go on. Raises TransitionError when the mailing is done or cancelled."""
+    _switch(engine, mailing, MailingState.SENDING, {MailingState.SENDING, MailingState.PAUSED}, now)
+
+
+def cancel(engine: Engine, mailing: int, *, now: datetime) -> None:
+    """
+    What has not been claimed is closed at once; batches in hand are finished, and what comes back of them is closed.
+
+    Raises:
+        TransitionError: the mailing is done.
+    """
+    before = {MailingState.SENDING, MailingState.PAUSED, MailingState.CANCELLED}
+    _switch(engine, mailing, MailingState.CANCELLED, before, now)
+
+
+def _switch(engine: Engine, mailing: int, target: MailingState, before: set[MailingState], now: datetime) -> None:
+    with writing(engine) as session:
+        connection = session.connection()
+        found = _mailing(connection, mailing)
+        if found.state not in before:
+            raise TransitionError(f"Mailing {mailing} is {found.state}; it can no longer be {target}.")
+        connection.execute(MAILINGS.update().where(MAILINGS.c.id == mailing).values(state=target))
+        if target == MailingState.CANCELLED:
+            close_rest(connection, found, DeliveryState.CANCELLED, "the mailing was cancelled", now)

@@ -1,0 +1,152 @@
+"""What the ledger needs between claims: ended claims settled, what is due again queued, what is too late closed."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, exists, func, or_, select
+
+from digest.database import reading, writing
+from digest.deliveries.claims import IN_HAND
+from digest.deliveries.owners import is_gone
+from digest.deliveries.proofs import proof_of
+from digest.deliveries.returns import Prover, give_back, new_batch
+from digest.deliveries.tables import BATCHES, DEFERRED, DELIVERIES, MAILINGS
+from digest.values import BatchState, DeliveryState, MailingState
+from subscribers.tokens import Keys
+
+RETRY_BATCH = 500
+
+
+def recover(
+    engine: Engine,
+    *,
+    now: datetime,
+    provers: Mapping[str, Prover],
+    keys: Keys,
+    gone: Callable[[str], bool] = is_gone,
+    mailing: int | None = None,
+) -> Counter[str]:
+    """
+    Settle every claim whose lease is over or whose owner is gone; of one mailing, where the provers know only that.
+
+    Returns:
+        How many deliveries went which way, by state: queued again, accepted by proof, ambiguous, failed as poison.
+    """
+    settled: Counter[str] = Counter()
+    for batch in _abandoned(engine, now, gone, mailing):
+        prover = provers.get(batch.transport)
+        proof = proof_of(engine, batch.proof_id) if prover else None
+        settled += give_back(
+            engine, batch.id, batch.fence, now=now, prover=prover, proof=proof, keys=keys, crashed=True
+        )
+    return settled
+
+
+def _abandoned(engine: Engine, now: datetime, gone: Callable[[str], bool], mailing: int | None) -> list[Any]:
+    row = BATCHES.c
+    query = select(row.id, row.fence, row.transport, row.proof_id, row.owner, row.lease_until)
+    if mailing is not None:
+        query = query.where(row.mailing_id == mailing)
+    with reading(engine) as session:
+        held = session.connection().execute(query.where(row.state.in_(IN_HAND)).order_by(row.id)).all()
+    return [batch for batch in held if batch.lease_until <= now.timestamp() or gone(batch.owner)]
+
+
+def requeue(engine: Engine, *, now: datetime, mailing: int | None = None) -> int:
+    """Queue the deferred deliveries whose time has come, in new batches of up to 500; how many there were."""
+    total = 0
+    while moved := _requeue_one(engine, now, mailing):
+        total += moved
+    return total
+
+
+def _requeue_one(engine: Engine, now: datetime, mailing: int | None) -> int:
+    with writing(engine) as session:
+        connection = session.connection()
+        row = DELIVERIES.c
+        due = (
+            select(
+                row.number,
+                row.month,
+                row.mailing_id,
+                row.channel,
+                row.proof_id,
+                BATCHES.c.transport,
+                BATCHES.c.priority,
+            )
+            .join_from(DELIVERIES, BATCHES, BATCHES.c.id == row.batch_id)
+            .where(DEFERRED, row.next_at <= now.timestamp(), row.mailing_id.in_(_open_mailings(now, mailing)))
+            .order_by(row.mailing_id, row.proof_id, row.number)
+            .limit(RETRY_BATCH)
+            .with_for_update(of=DELIVERIES, skip_locked=True)
+        )
+        rows = connection.execute(due).all()
+        if not rows:
+            return 0
+        first = rows[0]
+        alike = [one.number for one in rows if one[2:] == first[2:]]
+        batch = new_batch(connection, {**first._mapping, "first_number": alike[0], "last_number": alike[-1]})  # noqa: SLF001
+        mine = (row.month == first.month, row.mailing_id == first.mailing_id, row.number.in_(alike))
+        again = DELIVERIES.update().where(*mine, DEFERRED)
+        connection.execute(again.values(state=DeliveryState.QUEUED, batch_id=batch, next_at=None))
+        return len(alike)
+
+
+def _open_mailings(now: datetime, mailing: int | None) -> Any:
+    row = MAILINGS.c
+    query = select(row.id).where(row.state == MailingState.SENDING, row.expires_at > now)
+    return query.where(row.id == mailing) if mailing is not None else query
+
+
+def next_due(engine: Engine, *, mailing: int) -> float | None:
+    """Epoch seconds at which a deferred delivery is due or a lease is over, whichever comes first; None: nothing waits."""
+    row, batch = DELIVERIES.c, BATCHES.c
+    with reading(engine) as session:
+        connection = session.connection()
+        retry = connection.execute(select(func.min(row.next_at)).where(DEFERRED, row.mailing_id == mailing)).scalar()
+        held = and_(batch.mailing_id == mailing, batch.state.in_(IN_HAND))
+        lease = connection.execute(select(func.min(batch.lease_until)).where(held)).scalar()
+    return min((at for at in (retry, lease) if at is not None), default=None)
+
+
+def close_late(engine: Engine, *, now: datetime) -> int:
+    """
+    Close what may not be handed over any more: the rest of mailings past their deadline, and of cancelled ones.
+
+    Batches in a worker's hand are left to it; they are closed here once they come back. How many deliveries closed.
+    """
+    row = MAILINGS.c
+    late = and_(row.state.in_((MailingState.SENDING, MailingState.PAUSED)), row.expires_at <= now)
+    waiting = or_(
+        exists().where(BATCHES.c.mailing_id == row.id, BATCHES.c.state == BatchState.READY),
+        exists().where(DELIVERIES.c.mailing_id == row.id, DEFERRED),
+    )
+    query = select(row.id, row.month, row.state).where(or_(late, row.state == MailingState.CANCELLED), waiting)
+    with reading(engine) as session:
+        mailings = session.connection().execute(query).all()
+    closed = 0
+    for mailing in mailings:
+        cancelled = mailing.state == MailingState.CANCELLED
+        state = DeliveryState.CANCELLED if cancelled else DeliveryState.EXPIRED
+        with writing(engine) as session:
+            closed += close_rest(
+                session.connection(), mailing, state, "the mailing was cancelled" if cancelled else "too late", now
+            )
+    return closed
+
+
+def close_rest(connection: Connection, mailing: Any, state: str, reason: str, now: datetime) -> int:
+    """Close a mailing's ready batches and deferred deliveries; `mailing` has id and month."""
+    row, closed = DELIVERIES.c, 0
+    fields = {"state": state, "reason": reason, "next_at": None, "updated_at": now.timestamp()}
+    ready = select(*BATCHES.c).where(BATCHES.c.mailing_id == mailing.id, BATCHES.c.state == BatchState.READY)
+    for batch in connection.execute(ready.with_for_update(skip_locked=True)).all():
+        span = row.number.between(batch.first_number, batch.last_number)
+        mine = (row.month == mailing.month, row.mailing_id == mailing.id, span, row.batch_id == batch.id)
+        rest = DELIVERIES.update().where(*mine, row.state == DeliveryState.QUEUED).values(**fields)
+        closed += connection.execute(rest).rowcount
+        connection.execute(BATCHES.update().where(BATCHES.c.id == batch.id).values(state=BatchState.DONE))
+    later = DELIVERIES.update().where(row.month == mailing.month, row.mailing_id == mailing.id, DEFERRED)
+    return closed + connection.execute(later.values(**fields)).rowcount

@@ -1,0 +1,48 @@
+"""The ledger's tables for SQLAlchemy Core, and the few places where SQLite and PostgreSQL differ."""
+
+from typing import Any
+
+from sqlalchemy import Connection, String, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from digest.models import DeliveryRow
+
+MAILINGS = DeliveryRow.metadata.tables["mailing"]
+BATCHES = DeliveryRow.metadata.tables["batch"]
+DELIVERIES = DeliveryRow.metadata.tables["delivery"]
+PROOFS = DeliveryRow.metadata.tables["proof"]
+DIGESTS = DeliveryRow.metadata.tables["digest"]
+EDITIONS = DeliveryRow.metadata.tables["edition"]
+
+DEFERRED = text("delivery.state = 'deferred'")
+"""Spelled out, not bound: SQLite uses a partial index only where the query repeats its condition word for word."""
+
+
+class hexed(FunctionElement[str]):  # noqa: N801  it reads as the SQL function it is
+    """Bytes as lower-case hexadecimal text."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(hexed, "sqlite")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _hexed_in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"lower(hex({compiler.process(element.clauses, **options)}))"
+
+
+@compiles(hexed, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _hexed_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"encode({compiler.process(element.clauses, **options)}, 'hex')"
+
+
+def insert_once(connection: Connection, table: Any) -> Any:
+    """An INSERT that leaves out rows a unique constraint already knows: add `.values` or `.from_select` first."""
+    return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
+
+
+def one_snapshot(connection: Connection) -> None:
+    """Every statement of this transaction sees one moment; to be called before the first of them. SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
