@@ -1,0 +1,518 @@
+"""The command line: thin, and importing nothing heavy until a command is called."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digest import __version__
+from digest.errors import DigestError, NotFoundError
+
+HELP = """
+A newsroom's stories in; the day's edition out, by email and push, each reader exactly once.
+
+Start with `digest demo`: a whole morning on a sample newsroom, nothing to set up. Then, for your own paper:
+
+\b
+    digest --home press init
+    digest --home press run global --source https://example.org/global/feed.xml
+    digest --home press preview global
+    digest --home press approve global && digest --home press deliver global
+
+Exit codes: 0 done; 1 something failed, and the line says what to do; 2 a wrong word, name or setting;
+3 not allowed as things stand; 4 disk or database refused; 130 interrupted, and what was in hand is finished.
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"max_content_width": 100},
+    pretty_exceptions_enable=False,
+)
+source_app = typer.Typer(help="Where stories come from.", no_args_is_help=True, rich_markup_mode=None)
+editions_app = typer.Typer(
+    help="What was, is and will be sent: list, show, and an editor's changes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+subscribers_app = typer.Typer(help="The people: import and count.", no_args_is_help=True, rich_markup_mode=None)
+segments_app = typer.Typer(help="Saved rules that say who gets what.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(source_app, name="source")
+app.add_typer(editions_app, name="editions")
+app.add_typer(subscribers_app, name="subscribers")
+app.add_typer(segments_app, name="segments")
+
+Json = Annotated[bool, typer.Option("--json", help="Print data for programs instead of words for people.")]
+Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short name, such as global.")]
+Which = Annotated[str, typer.Argument(metavar="EDITION", help="latest, a date such as 2026-11-23, or a number.")]
+Day = Annotated[
+    str | None, typer.Option("--date", help="The edition's local date, such as 2026-11-23; today if left out.")
+]
+Who = Annotated[str, typer.Option("--by", envvar="DIGEST_EDITOR", help="Who is acting, for the audit.")]
+
+
+class Door:
+    """What the words before the command said."""
+
+    home: Path | None = None
+    quiet: bool = False
+
+
+door = Door()
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"Global Digest {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    home: Annotated[
+        Path | None, typer.Option("--home", help="The folder that holds everything; DIGEST_HOME otherwise.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    door.home, door.quiet = home, quiet
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--into", help="Where to put the sample newsroom and its outbox.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """
+    Run a whole morning on a sample newsroom.
+
+    Gathers, picks, approves by the deadline's fallback and delivers to 200 sample readers. Run it twice: nobody gets a
+    second copy.
+    """
+    from digest.commands import morning
+
+    morning.demo(folder, quiet=door.quiet)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="The first digest's name, as readers see it.")] = "Global Morning",
+    slug: Annotated[str, typer.Option(help="Its short name in commands and addresses.")] = "global",
+    section: Annotated[str, typer.Option(help="Which section of the paper it picks from.")] = "Global",
+    zone: Annotated[str, typer.Option(help="The newsroom's time zone, such as Europe/Madrid.")] = "UTC",
+    language: Annotated[str, typer.Option(help="The language of its stories: en, es ...")] = "en",
+) -> None:
+    """
+    Make the home folder, keys, database and a first digest.
+
+    Safe to run again: it also brings the tables of an older version up to date.
+    """
+    from digest.commands import house
+
+    house.init(door.home, name=name, slug=slug, section=section, zone=zone, language=language)
+
+
+@app.command("set")
+def set_(
+    digest: Slug,
+    name: Annotated[str | None, typer.Option(help="The name readers see.")] = None,
+    section: Annotated[str | None, typer.Option(help="The section it picks from.")] = None,
+    from_name: Annotated[str | None, typer.Option(help="The sender's name, such as The Daily Example.")] = None,
+    from_address: Annotated[str | None, typer.Option(help="The sender's address, such as global@example.org.")] = None,
+    reply_to: Annotated[str | None, typer.Option(help="Where answers go.")] = None,
+    postal_address: Annotated[
+        str | None, typer.Option(help="The publisher's address; the law wants it in every mail.")
+    ] = None,
+    wordmark: Annotated[str | None, typer.Option(help="The words of the masthead.")] = None,
+    colours: Annotated[str | None, typer.Option(help="Such as accent=#a3281b,ink=#1b1d22.")] = None,
+    look: Annotated[str | None, typer.Option(help="full, standard or brief, or a template of your own.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Time zone, such as Europe/Madrid.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of its stories.")] = None,
+    size: Annotated[int | None, typer.Option(help="How many stories at most.")] = None,
+    minimum: Annotated[int | None, typer.Option(help="Below how many the window is widened.")] = None,
+    short: Annotated[str | None, typer.Option(help="With too few stories: send or skip.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="The editors' deadline, local time, such as 06:45.")] = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="At the deadline without an editor: send the pick, or hold it.")
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Such as email,push.")] = None,
+    segments: Annotated[
+        str | None, typer.Option(help="Names in order; a reader's first match decides their variant.")
+    ] = None,
+    share: Annotated[str | None, typer.Option(help="Of whatsapp,telegram,facebook,x,email,copy.")] = None,
+    utm: Annotated[str | None, typer.Option(help="Such as source=global-digest,campaign=morning.")] = None,
+    image_hosts: Annotated[str | None, typer.Option(help="Hosts that images may come from.")] = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Show a digest, or change it.
+
+    Its sender, look, rules and deadline. Example: digest set global --fallback send --size 8
+    """
+    given = {key: value for key, value in locals().items() if key not in {"digest", "as_json"} and value is not None}
+    from digest.commands import house
+
+    house.set_digest(door.home, digest, given, as_json=as_json)
+
+
+@app.command()
+def gather(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Only these sources.")] = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Read the sources and keep their stories.
+
+    One that fails does not stop the others.
+    """
+    from digest.commands import sources
+
+    sources.gather(door.home, names or [], as_json=as_json, quiet=door.quiet)
+
+
+@app.command()
+def assemble(
+    digest: Slug,
+    day: Day = None,
+    again: Annotated[bool, typer.Option("--again", help="Pick anew; what an editor pinned or worded stays.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Pick the day's stories into a draft edition. Example: digest assemble global"""
+    from digest.commands import morning
+
+    morning.assemble(door.home, digest, day, again=again, as_json=as_json, quiet=door.quiet)
+
+
+@app.command()
+def preview(
+    digest: Slug,
+    edition: Which = "latest",
+    channel: Annotated[str, typer.Option(help="email, push or web.")] = "email",
+    part: Annotated[str, typer.Option(help="html, text or raw (the message as it leaves).")] = "html",
+    segment: Annotated[str, typer.Option(help="As readers of this segment see it.")] = "",
+    language: Annotated[str, typer.Option(help="As readers of this language see it.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Print the proof that readers will get.
+
+    Filled for one of them by the same code that sends. Example: digest preview global --out preview.html
+    """
+    from digest.commands import morning
+
+    morning.preview(
+        door.home,
+        digest,
+        edition,
+        channel=channel,
+        part=part,
+        segment=segment,
+        language=language,
+        out=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def explain(digest: Slug, edition: Which = "latest", as_json: Json = False) -> None:
+    """Say why each story is in, and others are not."""
+    from digest.commands import desk
+
+    desk.explain(door.home, digest, edition, as_json=as_json)
+
+
+@app.command()
+def approve(digest: Slug, edition: Which = "latest", by: Who = "editor", as_json: Json = False) -> None:
+    """
+    Approve an edition as it stands.
+
+    Its proofs are printed and checked, and the approval binds to what you read.
+    """
+    from digest.commands import morning
+
+    morning.approve(door.home, digest, edition, by=by, as_json=as_json)
+
+
+@app.command()
+def deliver(digest: Slug, edition: Which = "latest", as_json: Json = False) -> None:
+    """
+    Hand an approved edition to each reader, once.
+
+    Interrupted or killed, run it again: it goes on where it was.
+    """
+    from digest.commands import morning
+
+    morning.deliver(door.home, digest, edition, as_json=as_json, quiet=door.quiet)
+
+
+@app.command()
+def run(
+    digest: Slug,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="A path or address to gather from; added when new.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--approve", help="Approve the pick at once.")] = False,
+    by: Who = "editor",
+    day: Day = None,
+    as_json: Json = False,
+) -> None:
+    """
+    The whole line once, from sources to readers.
+
+    Gathers, assembles, approves if told to (or the deadline's fallback does, once it has passed), and delivers.
+    Example: digest run global --source page.txt --approve
+    """
+    from digest.commands import morning
+
+    morning.run(door.home, digest, source or [], approve=yes, by=by, day=day, as_json=as_json, quiet=door.quiet)
+
+
+@app.command()
+def watch() -> None:
+    """
+    Stay on duty until Ctrl-C.
+
+    Applies each deadline's fallback when it comes, and delivers what is approved.
+    """
+    from digest.commands import morning
+
+    morning.watch(door.home)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """
+    Check the house, and say what to mend.
+
+    Settings, keys, database, templates, room on the disk, digests ready to be sent.
+    """
+    from digest.commands import house
+
+    house.doctor(door.home, as_json=as_json)
+
+
+@source_app.command("add")
+def source_add(
+    location: Annotated[str, typer.Argument(help="An address, or a path to a file.")],
+    name: Annotated[str, typer.Option(help="A short name; made from the address if left out.")] = "",
+    kind: Annotated[str, typer.Option(help="rss, jsonfeed, sitemap, page or text; found out if left out.")] = "",
+    section: Annotated[str, typer.Option(help="For stories that state none.")] = "",
+    language: Annotated[str, typer.Option(help="For stories that state none.")] = "",
+    trust: Annotated[float, typer.Option(min=0, max=1, help="How much its word counts, 0 to 1.")] = 0.5,
+    as_json: Json = False,
+) -> None:
+    """Add a source after reading it once. Example: digest source add https://example.org/global/feed.xml --section Global"""
+    from digest.commands import sources
+
+    sources.add(
+        door.home, location, name=name, kind=kind, section=section, language=language, trust=trust, as_json=as_json
+    )
+
+
+@source_app.command("list")
+def source_list(as_json: Json = False) -> None:
+    """Every source and how it fares."""
+    from digest.commands import sources
+
+    sources.show_all(door.home, as_json=as_json)
+
+
+@source_app.command("check")
+def source_check(
+    what: Annotated[str, typer.Argument(metavar="NAME|PATH|ADDRESS", help="A source you have, or one you consider.")],
+    as_json: Json = False,
+) -> None:
+    """Read a source and show what it gives, keeping nothing."""
+    from digest.commands import sources
+
+    sources.check(door.home, what, as_json=as_json)
+
+
+@source_app.command("enable")
+def source_enable(name: str) -> None:
+    """Read a source again that was switched off."""
+    from digest.commands import sources
+
+    sources.switch(door.home, name, on=True)
+
+
+@source_app.command("disable")
+def source_disable(name: str) -> None:
+    """Stop reading a source; its stories stay."""
+    from digest.commands import sources
+
+    sources.switch(door.home, name, on=False)
+
+
+@editions_app.command("list")
+def editions_list(
+    digest: Annotated[str, typer.Option(help="Only this digest's.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The editions, newest first."""
+    from digest.commands import desk
+
+    desk.show_all(door.home, digest, limit=limit, as_json=as_json)
+
+
+@editions_app.command("show")
+def editions_show(
+    edition: Which = "latest", digest: Annotated[str, typer.Option(help="Of this digest.")] = "", as_json: Json = False
+) -> None:
+    """One edition: its slots, counts and history. Example: digest editions show latest --json"""
+    from digest.commands import desk
+
+    desk.show(door.home, digest, edition, as_json=as_json)
+
+
+@editions_app.command("reword")
+def editions_reword(
+    slot: Annotated[int, typer.Argument(help="Which place, 1 first.")],
+    edition: Which = "latest",
+    headline: Annotated[str | None, typer.Option(help="Your headline; '' gives the story's own back.")] = None,
+    teaser: Annotated[str | None, typer.Option(help="Your teaser.")] = None,
+    kicker: Annotated[str | None, typer.Option(help="Your kicker.")] = None,
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Word a slot your way; the story itself stays as its source told it."""
+    from digest.commands import desk
+
+    desk.reword(door.home, digest, edition, slot, {"headline": headline, "teaser": teaser, "kicker": kicker}, by=by)
+
+
+@editions_app.command("title")
+def editions_title(
+    edition: Which = "latest",
+    subject: Annotated[str | None, typer.Option(help="The inbox line, best under 60 characters.")] = None,
+    preheader: Annotated[str | None, typer.Option(help="The grey line after it, 35 to 110 characters.")] = None,
+    intro: Annotated[str | None, typer.Option(help="A sentence or two under the masthead.")] = None,
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Set an edition's subject, preheader or intro."""
+    from digest.commands import desk
+
+    desk.title(door.home, digest, edition, {"subject": subject, "preheader": preheader, "intro": intro}, by=by)
+
+
+@editions_app.command("order")
+def editions_order(
+    order: Annotated[
+        str, typer.Argument(help="Present places in the order wanted, such as 2,1,3; those not named are dropped.")
+    ],
+    edition: Which = "latest",
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Reorder or drop slots; what you placed stays placed when the pick is made again."""
+    from digest.commands import desk
+
+    desk.order(door.home, digest, edition, order, by=by)
+
+
+@editions_app.command("move")
+def editions_move(
+    verb: Annotated[str, typer.Argument(help="submit, hold, reopen, skip, cancel, pause or resume.")],
+    edition: Which = "latest",
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Move an edition to another state. Example: digest editions move hold latest --reason "waiting for legal" """
+    from digest.commands import desk
+
+    desk.move(door.home, digest, edition, verb, reason=reason, by=by)
+
+
+@subscribers_app.command("import")
+def subscribers_import(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header: email, name, language, zone, topics ...")],
+    digest: Annotated[str, typer.Option(help="The digest they asked for.")] = "global",
+    consent: Annotated[
+        str, typer.Option(help="What consent you hold, such as 'web form, March 2025'. Recorded with each.")
+    ] = "",
+    channels: Annotated[str, typer.Option(help="For lines that state none.")] = "email",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import subscribers. Each wrong line is named with its reason; the others go in. Running it again changes nothing."""
+    from digest.commands import people
+
+    people.import_file(
+        door.home,
+        file,
+        digest=digest,
+        consent=consent,
+        channels=channels,
+        dry_run=dry_run,
+        as_json=as_json,
+        quiet=door.quiet,
+    )
+
+
+@subscribers_app.command("count")
+def subscribers_count(
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "global", as_json: Json = False
+) -> None:
+    """How many readers a digest has, by channel, segment and language."""
+    from digest.commands import people
+
+    people.count(door.home, digest, as_json=as_json)
+
+
+@segments_app.command("add")
+def segments_add(
+    name: str,
+    rule: Annotated[str, typer.Argument(help="""Such as: language = "es" and topics has "korea".""")],
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Save a rule, or change it."""
+    from digest.commands import people
+
+    people.add_segment(door.home, name, rule, description)
+
+
+@segments_app.command("list")
+def segments_list(as_json: Json = False) -> None:
+    """Every saved rule and how many it matches now."""
+    from digest.commands import people
+
+    people.list_segments(door.home, as_json=as_json)
+
+
+@segments_app.command("test")
+def segments_test(rule: str, as_json: Json = False) -> None:
+    """Say whether a rule can be read and how many it matches, or what is wrong and where (exit code 2)."""
+    from digest.commands import people
+
+    people.test_rule(door.home, rule, as_json=as_json)
+
+
+def main() -> None:
+    """Run a command; an error that a person can act on is one line, never a traceback."""
+    try:
+        if any("\udc80" <= letter <= "\udcff" for word in sys.argv for letter in word):
+            raise NotFoundError("A word of the command is not UTF-8 text; set a UTF-8 locale, or write it anew.")
+        app(standalone_mode=True)
+    except DigestError as error:
+        words = "".join(letter for letter in str(error) if letter.isprintable())
+        typer.secho(f"digest: {words}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo(
+            "Interrupted: what was in hand is finished, the rest waits. Run the same command to go on.", err=True
+        )
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Commands of the editor: what is in the edition and why, its wording, its state."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, select
+
+from digest import desk, press, records
+from digest.app import open_press
+from digest.commands.screen import number, say, show_json, show_table
+from digest.database import reading, writing
+from digest.errors import NotFoundError
+from digest.models import DigestRow, EditionRow
+
+
+def explain(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=digest)
+        content = records.content_of(session, edition)
+    if as_json:
+        show_json(
+            {
+                "edition": edition.id,
+                "date": edition.local_date,
+                **{k: content[k] for k in ("slots", "left_out", "notes")},
+            }
+        )
+        return
+    say(
+        f"{digest}, {edition.local_date}, version {edition.version}: {len(content['slots'])} in, {len(content['left_out'])} left out",
+        style="bold",
+    )
+    for line in content["notes"]:
+        say(f"  {line}", style="yellow")
+    for slot in content["slots"]:
+        say(f"{slot['position']:>3}  {slot['score']:.2f}  {slot['headline']}", style="bold")
+        say(f"           {' · '.join(slot['reasons'])}")
+        say(f"           {_signals(slot['signals'])}", style="dim")
+    say("Left out, best first", style="bold")
+    for story in content["left_out"]:
+        say(f"     {story['score']:.2f}  {story['headline']}")
+        say(f"           {story['why_not']}", style="dim")
+
+
+def _signals(signals: list[dict[str, Any]]) -> str:
+    return "  ".join(f"{signal['signal'].replace('_', ' ')} {signal['value']:.2f}" for signal in signals)
+
+
+def show_all(home: Path | None, digest: str, *, limit: int, as_json: bool) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        query = select(EditionRow, DigestRow).join(DigestRow, col(DigestRow.id) == EditionRow.digest_id)
+        if digest:
+            query = query.where(EditionRow.digest_id == records.digest_named(session, digest).id)
+        rows = session.exec(
+            query.order_by(col(EditionRow.local_date).desc(), col(EditionRow.id).desc()).limit(limit)
+        ).all()
+    if as_json:
+        show_json([_brief(edition, owner) for edition, owner in rows])
+        return
+    show_table(
+        "", ("number", "digest", "date", "kind", "state", "subject"),
+        [(str(e.id), d.slug, e.local_date, e.kind, e.state, e.subject or e.reason) for e, d in rows], right=("number",),
+    )  # fmt: skip
+
+
+def _brief(edition: EditionRow, digest: DigestRow) -> dict[str, Any]:
+    return {
+        "id": edition.id, "digest": digest.slug, "date": edition.local_date, "kind": edition.kind, "name": edition.name,
+        "state": edition.state, "version": edition.version, "subject": edition.subject, "preheader": edition.preheader,
+        "intro": edition.intro, "reason": edition.reason, "deadline_at": edition.deadline_at,
+        "fallback": edition.fallback, "approved_by": edition.approved_by, "approved_at": edition.approved_at,
+        "sent_at": edition.sent_at, "content_hash": edition.content_hash,
+    }  # fmt: skip
+
+
+def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=digest)
+        owner = session.get_one(DigestRow, edition.digest_id)
+        content = records.content_of(session, edition)
+        history = _history(desk.audit_of(session, edition))
+    counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
+    if as_json:
+        slots = [{key: slot[key] for key in SLOT_FIELDS} for slot in _shown(content["slots"], owner.language, page)]
+        show_json(
+            {
+                **_brief(edition, owner),
+                "web_url": page,
+                "slots": slots,
+                "counts": counts,
+                "notes": content["notes"],
+                "history": history,
+            }
+        )
+        return
+    say(f"{owner.name}, {edition.local_date}: {edition.state}", style="bold")
+    say(f"Subject    {edition.subject}\nPreheader  {edition.preheader}")
+    for slot in _shown(content["slots"], owner.language, page):
+        say(f"{slot['position']:>3}  {slot['kicker'] or '-':<16} {slot['headline']}")
+    for share in counts["shares"]:
+        say(f"     {share['segment'] or 'everyone'}, {share['channel']}: {share['state']} {number(share['count'])}")
+    for line in history:
+        say(f"     {line['at']:%Y-%m-%d %H:%M} UTC  {line['who']}: {line['did']} {line['reason']}", style="dim")
+
+
+SLOT_FIELDS = (
+    "position", "kicker", "headline", "teaser", "url", "reasons", "score", "signals", "story", "source", "topic",
+    "minutes", "update", "pinned", "language", "published_at",
+)  # fmt: skip
+
+
+def _shown(slots: list[dict[str, Any]], language: str, page: str) -> list[dict[str, Any]]:
+    return [
+        {
+            **slot,
+            "kicker": slot["kicker"] or records.label_in(slot["labels"], language),
+            "url": records.address_of(slot, page),
+        }
+        for slot in slots
+    ]
+
+
+def _history(audit: list[Any]) -> list[dict[str, Any]]:
+    return [{"at": row.at, "who": row.who, "did": row.did, "reason": row.detail.get("reason", "")} for row in audit]
+
+
+def reword(
+    home: Path | None, digest: str, which: str, slot: int, wording: Mapping[str, str | None], *, by: str
+) -> None:
+    given = _given(wording, "--headline, --teaser or --kicker")
+    house = open_press(home)
+    with writing(house.engine) as session:
+        edition = desk.locked(session, records.find_edition(session, which, digest=digest))
+        desk.reword(session, edition, slot, given, who=by, now=datetime.now(UTC))
+    say(f"Slot {slot} reworded; the edition is at version {edition.version}.")
+
+
+def title(home: Path | None, digest: str, which: str, wording: Mapping[str, str | None], *, by: str) -> None:
+    given = _given(wording, "--subject, --preheader or --intro")
+    house = open_press(home)
+    with writing(house.engine) as session:
+        edition = desk.locked(session, records.find_edition(session, which, digest=digest))
+        desk.retitle(session, edition, given, who=by, now=datetime.now(UTC))
+    say(f"Done; the edition is at version {edition.version}.")
+
+
+def _given(wording: Mapping[str, str | None], options: str) -> dict[str, str]:
+    given = {name: words for name, words in wording.items() if words is not None}
+    if not given:
+        raise NotFoundError(f"Say what to change: {options}.")
+    return given
+
+
+def order(home: Path | None, digest: str, which: str, places: str, *, by: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,3}( *, *[0-9]{1,3})*", places.strip()):
+        raise NotFoundError("Give the present places in the order wanted, such as 2,1,3.")
+    house = open_press(home)
+    with writing(house.engine) as session:
+        edition = desk.locked(session, records.find_edition(session, which, digest=digest))
+        desk.rearrange(session, edition, [int(place) for place in places.split(",")], who=by, now=datetime.now(UTC))
+    say(f"Done; the edition is at version {edition.version}.")
+
+
+PEOPLES_MOVES = ("submit", "hold", "reopen", "skip", "cancel", "pause", "resume")
+
+
+def move(home: Path | None, digest: str, which: str, verb: str, *, reason: str, by: str) -> None:
+    if verb not in PEOPLES_MOVES:
+        raise NotFoundError(f"{verb!r} is no move; use one of {', '.join(PEOPLES_MOVES)}.")
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=digest)
+    edition = press.move_edition(house, edition, verb, who=by, now=datetime.now(UTC), reason=reason)
+    say(f"The edition of {edition.local_date} is {edition.state}.")

@@ -1,0 +1,320 @@
+"""Commands of the morning: assemble, preview, approve, deliver, the whole line, the demo."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlmodel import select
+
+from digest import demo as sample
+from digest import editions, press, records
+from digest.app import found, open_press
+from digest.commands.screen import Steps, say, show_json, show_table, steps, stories
+from digest.database import reading, writing
+from digest.editions import TOLD_STATES
+from digest.errors import NotFoundError, SourceError
+from digest.models import EditionRow
+from digest.press import Press
+from digest.values import EditionState, Fallback
+
+A_YEAR = timedelta(days=366)
+
+
+def clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _day(house: Press, slug: str, words: str | None, now: datetime) -> date:
+    if words is None:
+        return press.today(house, slug, now)
+    try:
+        day = date.fromisoformat(words)
+    except ValueError:
+        raise NotFoundError(f"--date: {words!r} is no date; write it as 2026-11-23.") from None
+    if abs(day - now.date()) > A_YEAR:
+        raise NotFoundError(f"--date: {words} is more than a year away.")
+    return day
+
+
+def assemble(home: Path | None, slug: str, day: str | None, *, again: bool, as_json: bool, quiet: bool) -> None:
+    house, now = open_press(home), clock()
+    with steps(quiet=quiet or as_json) as progress:
+        progress.station("Picking the day's stories ...")
+        edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now, again=again)
+    if as_json:
+        show_json(edition.model_dump())
+        return
+    _say_edition(house, edition)
+
+
+def _say_edition(house: Press, edition: EditionRow) -> None:
+    with reading(house.engine) as session:
+        content = records.content_of(session, edition)
+    say(
+        f"The edition of {edition.local_date} is {edition.state}: {stories(len(content['slots']))}, {len(content['left_out'])} left out.",
+        style="bold",
+    )
+    for line in [edition.reason, *content["notes"]]:
+        if line:
+            say(f"  {line}", style="yellow")
+    if edition.state in {EditionState.DRAFT, EditionState.REVIEW}:
+        at_deadline = "the pick is sent" if edition.fallback == Fallback.SEND else "it is held"
+        say(f"  Deadline {edition.deadline_at:%H:%M} UTC; if nobody acts, {at_deadline}.")
+
+
+def preview(
+    home: Path | None,
+    slug: str,
+    which: str,
+    *,
+    channel: str,
+    part: str,
+    segment: str,
+    language: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=slug)
+    shown = press.preview(house, edition, channel=channel, segment=segment, language=language, now=clock())
+    if as_json:
+        show_json(
+            {
+                "channel": channel,
+                "subject": shown.proof.subject,
+                "preheader": shown.proof.preheader,
+                "html": shown.html,
+                "text": shown.text,
+                "push": shown.push,
+            }
+        )
+        return
+    parts: Mapping[str, bytes] = {"html": shown.html.encode(), "text": shown.text.encode(), "raw": shown.message}
+    if part not in parts:
+        raise NotFoundError(f"--part: {part!r} is no part; use html, text or raw.")
+    body = shown.push.encode() if channel == "push" and part != "raw" else parts[part]
+    if out is None:
+        sys.stdout.buffer.write(body)
+        return
+    try:
+        out.write_bytes(body)
+    except OSError as error:
+        raise NotFoundError(f"--out: {out} cannot be written: {error.strerror}.") from None
+    say(f"Written to {out}.")
+
+
+def approve(home: Path | None, slug: str, which: str, *, by: str, as_json: bool) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=slug)
+    edition = press.approve(house, edition, who=by, now=clock())
+    if as_json:
+        show_json(edition.model_dump())
+        return
+    say(f"The edition of {edition.local_date} is approved by {by}. Send it with digest deliver {slug}.", style="bold")
+
+
+def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: bool) -> None:
+    house = open_press(home)
+    with reading(house.engine) as session:
+        edition = records.find_edition(session, which, digest=slug)
+    with steps(quiet=quiet or as_json) as progress:
+        balance = press.deliver(
+            house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total)
+        )
+    _say_counts(house, edition, balance.words, as_json=as_json)
+    if not balance.done:
+        raise SystemExit(1)
+
+
+def _say_counts(house: Press, edition: EditionRow, words: str, *, as_json: bool) -> None:
+    counts = press.counts(house, edition)
+    if as_json:
+        show_json({"edition": edition.id, "date": edition.local_date, **counts, "books": words})
+        return
+    rows = [
+        (share["segment"] or "everyone", share["channel"], share["state"], share["count"]) for share in counts["shares"]
+    ]
+    if rows:
+        show_table("", ("segment", "channel", "state", "deliveries"), rows, right=("deliveries",))
+    say(words, style="bold")
+    if not rows and edition.state in TOLD_STATES:
+        say(f"Nobody asked for it yet: digest --home {house.settings.home} subscribers import FILE.csv --consent ...")
+
+
+def run(
+    home: Path | None,
+    slug: str,
+    locations: list[str],
+    *,
+    approve: bool,
+    by: str,
+    day: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    house, now = open_press(home), clock()
+    with steps(quiet=quiet or as_json) as progress:
+        reports = gather_from(house, locations, now, progress)
+        edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now)
+        if approve and edition.state in {EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD}:
+            edition = press.approve(house, edition, who=by, now=now)
+        else:
+            edition = press.apply_deadline(house, edition, now=now)
+        words = ""
+        if edition.state in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
+            words = press.deliver(
+                house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total)
+            ).words
+    if not as_json:
+        _say_edition(house, edition) if not words else None
+    _say_counts(house, edition, words or f"Nothing was sent: the edition is {edition.state}.", as_json=as_json)
+    if reports and all(report.state == "failed" for report in reports):
+        raise SystemExit(1)
+
+
+def gather_from(house: Press, locations: list[str], now: datetime, progress: Steps) -> list[Any]:
+    """Gather from the given places, adding each that is new; from every source when none is given."""
+    from digest import gathering
+    from digest.commands.sources import line
+
+    names, failed = [], []
+    for place in locations:
+        try:
+            names.append(gathering.add_source(house.engine, house.settings, location=place, now=now).name)
+        except SourceError as error:  # the others go on
+            failed.append(gathering.SourceReport(name=place, state="failed", words=str(error)))
+            say(str(error), style="red", aside=True)
+    if locations and not names:
+        return failed
+    progress.station("Gathering ...")
+    return failed + gathering.gather(
+        house.engine, house.settings, now=now, names=names, told=lambda report: progress.station(line(report))
+    )
+
+
+def watch(home: Path | None) -> None:
+    from digest import schedule
+
+    house = open_press(home)
+    say("On duty: deadlines are kept and approved editions leave. Ctrl-C ends it.")
+    schedule.watch(house, told=say)
+
+
+# the demo -------------------------------------------------------------------------------------------------------------
+
+
+def demo(folder: Path, *, quiet: bool) -> None:
+    """The whole line on a sample newsroom: nothing here sends, picks or prints by a way of its own."""
+    now = _this_morning()
+    _begin_anew(folder, now)
+    with steps(quiet=quiet) as progress:
+        progress.station("Setting up a sample newsroom ...")
+        house = found(folder, slug="global", fields={**sample.SENDER, "zone": sample.ZONES[0]}, now=now)
+        _set_up_demo(house, folder, now, progress)
+        reports = _gather_demo(house, folder, now, progress)
+        progress.station("Picking, and keeping the deadline ...")
+        edition = press.assemble(house, "global", day=now.astimezone(ZoneInfo(sample.ZONES[0])).date(), now=now)
+        edition = press.apply_deadline(house, edition, now=now)
+        balance = press.deliver(
+            house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total)
+        )
+    _show_demo(house, edition, reports, balance)
+
+
+def _this_morning() -> datetime:
+    """Seven o'clock of this day where the sample newsroom is: the demo's morning is the same at any hour it is run."""
+    today = clock().astimezone(ZoneInfo(sample.ZONES[0])).date()
+    return editions.instant(today, "07:00", sample.ZONES[0])
+
+
+def _begin_anew(folder: Path, now: datetime) -> None:
+    """A demo of an earlier day is cleared away; a folder that is not a demo's is left alone."""
+    mark = folder / "demo-of"
+    if mark.exists() and mark.read_text() != str(now.date()):
+        shutil.rmtree(folder)
+    elif folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise NotFoundError(f"{folder} holds something else: name an empty folder, digest demo --into FOLDER.")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(str(now.date()))
+
+
+def _set_up_demo(house: Press, folder: Path, now: datetime, progress: Steps) -> None:
+    from digest.models import SegmentRow
+    from subscribers.exchange import import_csv
+
+    with writing(house.engine) as session:
+        digest = records.digest_named(session, "global")
+        digest.fallback, digest.segments = Fallback.SEND, list(sample.SEGMENTS)
+        session.add(digest)
+        for name, (rule, description) in sample.SEGMENTS.items():
+            if session.exec(select(SegmentRow).where(SegmentRow.name == name)).first() is None:
+                session.add(SegmentRow(name=name, rule=rule, description=description, updated_at=now))
+        digest_id = digest.id
+    file = sample.write_readers(folder / "newsroom-readers.csv")
+    report = import_csv(
+        house.engine,
+        file,
+        digest_id=digest_id or 0,
+        keys=house.keys,
+        consent="the demo's own sample",
+        now=now,
+        channels=("email",),
+    )
+    progress.station(f"  {report.accepted + report.updated} sample readers, {report.accepted} of them new")
+
+
+def _gather_demo(house: Press, folder: Path, now: datetime, progress: Steps) -> list[Any]:
+    from digest import gathering
+    from digest.commands.sources import line
+
+    for name, file, trust in sample.write_newsroom(folder / "newsroom", now):
+        gathering.add_source(house.engine, house.settings, location=str(file), name=name, trust=trust, now=now)
+    progress.station("Gathering two sources ...")
+    return gathering.gather(house.engine, house.settings, now=now, told=lambda report: progress.station(line(report)))
+
+
+def _show_demo(house: Press, edition: EditionRow, reports: list[Any], balance: Any) -> None:
+    with reading(house.engine) as session:
+        content = records.content_of(session, edition)
+    show_table(
+        "Gathered", ("source", "stories", "new"), [(r.name, r.found, r.new) for r in reports], right=("stories", "new")
+    )
+    say("")
+    rows = [
+        (str(slot["position"]), f"{slot['score']:.2f}", slot["headline"], " · ".join(slot["reasons"][:3]))
+        for slot in content["slots"]
+    ]
+    show_table(f"Picked: {stories(len(rows))}", ("", "score", "headline", "why"), rows)
+    say("")
+    left = [(f"{story['score']:.2f}", story["headline"], story["why_not"]) for story in content["left_out"]]
+    show_table(f"Left out: {len(left)}", ("score", "headline", "why not"), left)
+    say("")
+    shares = press.counts(house, edition)["shares"]
+    rows = [(share["segment"] or "everyone", share["channel"], share["state"], share["count"]) for share in shares]
+    show_table(
+        f"Sent: the edition was approved by {edition.approved_by}",
+        ("segment", "channel", "state", "deliveries"),
+        rows,
+        right=("deliveries",),
+    )
+    say("")
+    say(balance.words, style="bold")
+    say("Open these first:")
+    for what, file in _keepsakes(house, edition):
+        say(f"  {file}   {what}")
+    say("Run it again: nobody gets a second copy.")
+
+
+def _keepsakes(house: Press, edition: EditionRow) -> list[tuple[str, Path]]:
+    """The three files that show the most: the page, a mail, a push."""
+    folder = house.settings.outbox_folder / press.place(house, edition)
+    found = [("the edition's page; open it in a browser", folder / "web" / "index.html")]
+    for what, pattern in (("a mail, as it leaves", "*.eml"), ("a push, as it leaves", "*.json")):
+        found += [(what, file) for file in sorted(folder.rglob(pattern))[:1]]
+    return found

@@ -1,0 +1,117 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def shown(words: str) -> str:
+    """Words from anywhere made safe for a terminal: no escape sequences, and nothing read as markup."""
+    return escape(CONTROL.sub("", words))
+
+
+def say(words: str, *, style: str = "", aside: bool = False) -> None:
+    """One line for a person. The words are shown as they are, never as markup: stories' text ends up here."""
+    (errors if aside else console).print(shown(words), style=style or None)
+
+
+def show_json(data: Any) -> None:
+    json.dump(data, sys.stdout, default=_plain, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+    """A table; columns named in `right` hold numbers and line up at the right."""
+    table = Table(
+        title=escape(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", header_style="dim", overflow="fold")
+    for row in rows:
+        table.add_row(*(shown(number(cell) if isinstance(cell, int) else str(cell)) for cell in row))
+    console.print(table)
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def stories(count: int) -> str:
+    return f"{number(count)} {'story' if count == 1 else 'stories'}"
+
+
+def age(then: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest fitting unit."""
+    if then is None:
+        return "never"
+    minutes = max(0, int((now - then).total_seconds() // 60))
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
+
+
+class Steps:
+    """Progress of long work on the error stream: stations as lines, counted work as a bar. Silent when asked to be."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def station(self, words: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(shown(words))
+
+    def count(self, words: str, done: int, total: int) -> None:
+        if self._progress is None:
+            return
+        if self._task is None:
+            self._task = self._progress.add_task(escape(words), total=total)
+        self._progress.update(self._task, description=escape(words), completed=done, total=total)
+
+
+@contextmanager
+def steps(*, quiet: bool) -> Iterator[Steps]:
+    if quiet:
+        yield Steps(None)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True) as progress:
+        yield Steps(progress)

@@ -1,0 +1,383 @@
+"""The straight line: gather, assemble, approve, deliver. Read this first."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
+from email.utils import format_datetime
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkstemp
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from digest import deliveries, desk, editions, picking, proofs, records, stories
+from digest.database import reading, writing
+from digest.errors import DigestError, NotReadyError, StorageError, TransitionError
+from digest.links import Links, delivery_token
+from digest.models import DigestRow, EditionRow, MailingRow, ProofRow
+from digest.parts import load_part
+from digest.paths import template_folders
+from digest.settings import Settings
+from digest.values import EditionKind, EditionState, Pick, Proof, Recipient
+from subscribers.tokens import Keys
+
+if TYPE_CHECKING:
+    from digest.render import Printer
+    from digest.transports import Transport
+
+log = logging.getLogger(__name__)
+LATEST = timedelta(hours=24)
+"""After its deadline plus this, what has not left of an edition is not news any more and expires."""
+
+
+@dataclass
+class Press:
+    """All that the line needs, built once by digest.app. What is costly to make is made when first asked for."""
+
+    settings: Settings
+    engine: Engine
+    keys: Keys
+
+    @cached_property
+    def printer(self) -> "Printer":
+        from digest.render import Printer  # jinja2 and premailer, only where something is printed
+
+        return Printer(template_folders(self.settings.templates))
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(self.settings.base_url)
+
+
+def today(press: Press, slug: str, now: datetime) -> date:
+    """The digest's local date at `now`."""
+    with reading(press.engine) as session:
+        return now.astimezone(ZoneInfo(records.digest_named(session, slug).zone)).date()
+
+
+def assemble(press: Press, slug: str, *, day: date, now: datetime, again: bool = False) -> EditionRow:
+    """
+    The edition of that day: picked and saved as a draft, or as it already stands.
+
+    There is one edition per digest, kind, local date and name, whoever asks and how often. `again` picks anew into
+    a draft; what an editor placed or worded stays.
+
+    Raises:
+        TransitionError: `again` was asked of an edition that is past editing.
+    """
+    with reading(press.engine) as session:
+        digest = records.digest_named(session, slug)
+        edition = records.edition_on(session, digest, day)
+    if edition is not None and not again:
+        return edition
+    if edition is not None:
+        desk.demand_editable(edition)
+    pick = _pick(press, digest, edition, now)
+    try:
+        with writing(press.engine) as session:
+            return _save_pick(session, digest, day, pick, now)
+    except IntegrityError:  # another process made this day's edition while we picked: theirs is the one
+        with reading(press.engine) as session:
+            return cast("EditionRow", records.edition_on(session, digest, day))
+
+
+def _pick(press: Press, digest: DigestRow, edition: EditionRow | None, now: datetime) -> Pick:
+    rules = records.rules_of(digest, press.settings.weights)
+    found = stories.candidates(
+        press.engine, digest, rules, now=now, threshold=press.settings.cluster_threshold,
+        exclude_edition=edition.id if edition else None,
+    )  # fmt: skip
+    return picking.pick(found, rules, now=now)
+
+
+def _save_pick(session: Session, digest: DigestRow, day: date, pick: Pick, now: datetime) -> EditionRow:
+    edition = records.edition_on(session, digest, day) or records.start_edition(session, digest, day, now=now)
+    if edition.version:
+        desk.demand_editable(edition)
+    records.lay_out(session, edition, pick, by=editions.PRESS, now=now)
+    desk.note(session, who=editions.PRESS, did="assemble", edition=edition, now=now, picked=len(pick.picked))
+    if pick.skip:
+        desk.change(session, edition, "skip", who=editions.PRESS, now=now, reason=pick.skip)
+    return edition
+
+
+def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> EditionRow:
+    """
+    Print every proof, check it, and bind the approval to what it says.
+
+    Raises:
+        NotReadyError: the digest lacks its sender or address, the edition is empty, or a proof is too large.
+        TransitionError: the edition cannot be approved from where it is.
+    """
+    editions.move(edition.state, "approve", who=who)
+    with reading(press.engine) as session:
+        digest = session.get_one(DigestRow, edition.digest_id)
+        records.demand_ready(digest, outbox_only=_outbox_only(press))
+    proofs.demand_sound(print_proofs(press, edition, now=now))
+    with writing(press.engine) as session:
+        row = desk.locked(session, edition)
+        if (row.state, row.version, row.content_hash) != (edition.state, edition.version, edition.content_hash):
+            raise TransitionError("Someone changed the edition just now; read it again, then approve.")
+        return desk.change(session, row, "approve", who=who, now=now)
+
+
+def _outbox_only(press: Press) -> bool:
+    return {press.settings.email_transport, press.settings.push_transport} == {"outbox"}
+
+
+def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> EditionRow:
+    """
+    What the deadline calls for, if it has passed and no editor has acted: approve the pick, or hold it.
+
+    The edition is read anew: what an editor did a moment ago is never overruled. A pick that nobody sent in time is
+    held whatever the fallback says: the default never sends stale news.
+    """
+    with reading(press.engine) as session:
+        edition = session.get_one(EditionRow, edition.id)
+    verb = editions.at_deadline(edition.state, edition.fallback, deadline=edition.deadline_at, now=now)
+    if verb == "approve" and now <= edition.deadline_at + LATEST:
+        try:
+            return approve(press, edition, who=editions.FALLBACK, now=now)
+        except NotReadyError as error:
+            return _hold(press, edition, str(error), now)
+    if verb == "approve":
+        return _hold(press, edition, "The deadline passed too long ago for the pick to be news.", now)
+    if verb == "hold":
+        return _hold(press, edition, "The deadline passed and nobody had approved it.", now)
+    return edition
+
+
+def _hold(press: Press, edition: EditionRow, reason: str, now: datetime) -> EditionRow:
+    with writing(press.engine) as session:
+        row = desk.locked(session, edition)
+        if row.state != edition.state:  # an editor was first
+            return row
+        return desk.change(session, row, "hold", who=editions.FALLBACK, now=now, reason=reason)
+
+
+def deliver(
+    press: Press,
+    edition: EditionRow,
+    *,
+    now: Callable[[], datetime],
+    told: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> deliveries.Balance:
+    """
+    Hand an approved edition to each of its readers, or go on where an earlier run stopped. Returns the books.
+
+    Raises:
+        TransitionError: the edition is not approved, or is paused, held or cancelled.
+        StorageError: disk or database refused; run it again, nothing is sent twice.
+    """
+    if edition.state not in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
+        editions.move(edition.state, "send", who=editions.PRESS)
+    mailing = _mailing_of(press, edition)
+    if mailing is not None and edition.state == EditionState.SENT:
+        return deliveries.balance_of(press.engine, mailing)
+    _begin(press, edition, now())
+    mailing = mailing or _open(press, edition, now())
+    keep_page(press, edition)
+    balance = deliveries.deliver(
+        press.engine, transports(press, edition), mailing=mailing, keys=press.keys,
+        lease=press.settings.lease, clock=now, told=told, stop=stop,
+    )  # fmt: skip
+    if balance.done:
+        with writing(press.engine) as session:
+            row = desk.locked(session, edition)
+            if row.state == EditionState.SENDING:
+                desk.change(session, row, "finish", who=editions.PRESS, now=now())
+    return balance
+
+
+def _begin(press: Press, edition: EditionRow, now: datetime) -> None:
+    """
+    From approved to sending, before the mailing is opened: from here on nobody can reopen or reword it.
+
+    Raises:
+        TransitionError: an editor held or reopened it meanwhile.
+        NotReadyError: its day is over.
+    """
+    with writing(press.engine) as session:
+        row = desk.locked(session, edition)
+        if row.state == EditionState.SENDING:
+            return
+        if now > row.deadline_at + LATEST:
+            raise NotReadyError(
+                f"The edition of {row.local_date} is more than {LATEST / timedelta(hours=1):.0f} hours past its deadline: "
+                "it is not news any more. Skip it: digest editions move skip"
+            )
+        desk.change(session, row, "send", who=editions.PRESS, now=now)
+
+
+def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[ProofRow]:
+    """
+    The edition's proofs, each printed once and kept.
+
+    Raises:
+        NotReadyError: the edition has no stories, so there is nothing to print.
+    """
+    with reading(press.engine) as session:
+        if not records.content_of(session, edition)["slots"]:
+            raise NotReadyError(f"The edition of {edition.local_date} has no stories; assemble it again or skip it.")
+    return proofs.printed(press.engine, lambda: press.printer, press.links, edition, now=now)
+
+
+def _open(press: Press, edition: EditionRow, now: datetime) -> int:
+    """Open the edition's mailing: every reader of this moment gets a row, all in one transaction."""
+    print_proofs(press, edition, now=now)  # a reader who came after the approval may need one more variant
+    with reading(press.engine) as session:
+        digest = session.get_one(DigestRow, edition.digest_id)
+        shares = proofs.shares(session, digest, edition, press.settings, now=now)
+    return deliveries.open_mailing(
+        press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
+        shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size,
+    )  # fmt: skip
+
+
+def _mailing_of(press: Press, edition: EditionRow) -> int | None:
+    with reading(press.engine) as session:
+        return session.exec(select(MailingRow.id).where(MailingRow.edition_id == edition.id)).first()
+
+
+def move_edition(
+    press: Press, edition: EditionRow, verb: str, *, who: str, now: datetime, reason: str = ""
+) -> EditionRow:
+    """
+    Move an edition, and its mailing with it: a run that is paused or cancelled stops within one batch.
+
+    Raises:
+        TransitionError: it cannot move that way now.
+    """
+    with reading(press.engine) as session:
+        editions.move(session.get_one(EditionRow, edition.id).state, verb, who=who)
+    mailing = _mailing_of(press, edition)
+    if mailing is not None and verb in {"pause", "resume", "cancel"}:
+        getattr(deliveries, verb)(
+            press.engine, mailing, now=now
+        )  # first: a kill here leaves it stopped, and can be repeated
+    with writing(press.engine) as session:
+        return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
+
+
+def attend(press: Press, *, clock: Callable[[], datetime], told: Callable[[str], None]) -> None:
+    """One look at everything: deadlines that have passed are kept, approved editions are delivered."""
+    with reading(press.engine) as session:
+        waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED, EditionState.SENDING)
+        due = session.exec(select(EditionRow).where(col(EditionRow.state).in_(waiting))).all()
+    for edition in due:
+        try:
+            _attend_to(press, edition, clock=clock, told=told)
+        except DigestError as error:  # one edition in trouble does not keep the others from their readers
+            told(f"{edition.local_date}: {error}")
+        except Exception as error:
+            log.exception("edition %s", edition.id)
+            told(f"{edition.local_date}: {type(error).__name__}: {error}")
+
+
+def _attend_to(
+    press: Press, edition: EditionRow, *, clock: Callable[[], datetime], told: Callable[[str], None]
+) -> None:
+    after = apply_deadline(press, edition, now=clock())
+    if after.state != edition.state:
+        told(f"{after.local_date}: {after.state} by {editions.FALLBACK}. {after.reason}".rstrip())
+    if after.state in {EditionState.APPROVED, EditionState.SENDING}:
+        told(f"{after.local_date}: {deliver(press, after, now=clock).words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A proof filled for one made-up reader by the function that fills it for every reader."""
+
+    proof: Proof
+    message: bytes
+    html: str
+    text: str
+    push: str
+
+
+def preview(
+    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", now: datetime
+) -> Preview:
+    """
+    The proof of a variant as a reader gets it; printed first if it never was.
+
+    Raises:
+        NotFoundError: no such variant of the edition; lists those there are.
+    """
+    rows = proofs.stored(press.engine, edition) or print_proofs(press, edition, now=now)
+    if channel not in {row.channel for row in rows}:
+        rows = print_proofs(press, edition, now=now)
+    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language))
+    recipient = Recipient(
+        number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
+        token=delivery_token(press.keys, 0, 0),
+    )  # fmt: skip
+    message = load_part("channels", channel).fill(proof, recipient)
+    if channel != "email":
+        return Preview(proof, message, proof.html, proof.text, message.decode() if channel == "push" else "")
+    parts = {
+        part.get_content_subtype(): part.get_content()
+        for part in message_from_bytes(message, policy=default).walk()
+        if not part.is_multipart()
+    }
+    return Preview(proof, message, parts["html"], parts["plain"], "")
+
+
+def counts(press: Press, edition: EditionRow) -> dict[str, Any]:
+    """How the edition's deliveries stand: in all, and by segment, channel and state."""
+    mailing = _mailing_of(press, edition)
+    tallies = deliveries.progress(press.engine, mailing) if mailing is not None else []
+    shares: Counter[tuple[str, str, str]] = Counter()
+    for tally in tallies:
+        shares[tally.segment, tally.channel, tally.state] += tally.number
+    rows = [
+        {"segment": segment, "channel": channel, "state": state, "count": number}
+        for (segment, channel, state), number in shares.items()
+    ]
+    return {"deliveries": shares.total(), "shares": rows}
+
+
+def transports(press: Press, edition: EditionRow) -> dict[str, "Transport"]:
+    """The transports that the settings name for each channel, ready to take this edition."""
+    names = {press.settings.email_transport, press.settings.push_transport}
+    return {name: load_part("transports", name).open_transport(press.settings, place(press, edition)) for name in names}
+
+
+def place(press: Press, edition: EditionRow) -> str:
+    """The edition's folder in the outbox, such as global/2026-11-23."""
+    with reading(press.engine) as session:
+        slug = session.get_one(DigestRow, edition.digest_id).slug
+    tail = "-".join(part for part in (edition.kind if edition.kind != EditionKind.DAILY else "", edition.name) if part)
+    return f"{slug}/{edition.local_date}{'-' + tail if tail else ''}"
+
+
+def page_address(press: Press, edition: EditionRow, slug: str) -> str:
+    """Where readers find the edition in a browser."""
+    return press.links.edition(slug, edition.local_date, edition.kind, edition.name)
+
+
+def keep_page(press: Press, edition: EditionRow) -> Path:
+    """The edition's web page as a file in the outbox, beside its messages; written whole or not at all."""
+    rows = [row for row in proofs.stored(press.engine, edition) if row.channel == "web"]
+    folder = press.settings.outbox_folder / place(press, edition) / "web"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, aside = mkstemp(dir=folder, prefix=".index-", suffix=".html")
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(rows[0].html)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(aside).chmod(0o644)
+        return Path(aside).replace(folder / "index.html")
+    except OSError as error:
+        raise StorageError(f"The edition's page could not be written to {folder}: {error.strerror}.") from None

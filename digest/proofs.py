@@ -1,0 +1,206 @@
+"""Proofs on record: which variants an edition needs, printed once each, kept with the edition, read back for sending."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy import Engine, and_, func, not_, true
+from sqlmodel import Session, SQLModel, col
+from sqlmodel import select as select_rows
+
+from digest import records
+from digest.database import reading, writing
+from digest.deliveries import Share
+from digest.errors import NotFoundError, NotReadyError
+from digest.languages import languages, primary
+from digest.links import Links
+from digest.models import DigestRow, EditionRow, ProofRow, SegmentRow
+from digest.parts import load_part
+from digest.settings import Settings
+from digest.splice import pack
+from digest.values import Edition, Proof, Variant
+from subscribers.audience import audience
+from subscribers.segments import compile_rule
+
+if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
+    from collections.abc import Callable
+
+    from digest.render import Printer
+
+PEOPLE = SQLModel.metadata.tables["subscriber"]
+EVERYONE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One variant on one channel that someone will read, and how many; `rule` is its segment's."""
+
+    channel: str
+    variant: Variant
+    rule: str
+    readers: int
+
+
+def wanted(session: Session, digest: DigestRow, *, now: datetime) -> list[Wanted]:
+    """
+    The variants an edition needs now: channel x segment x language of those who will read them.
+
+    A digest without readers still gets one of each channel, so that an editor can see it.
+    """
+    found = []
+    for channel in digest.channels:
+        rules = segment_rules(session, digest)
+        before = not_(true())
+        for segment, rule in rules.items():
+            clause = compile_rule(rule, now=now) if rule else true()
+            people = audience(cast("int", digest.id), channel).where(and_(clause, not_(before)))
+            by_language = people.with_only_columns(PEOPLE.c.language, func.count()).group_by(PEOPLE.c.language)
+            readers = _by_printed_language(session.execute(by_language).all(), digest.language)
+            before = before | clause
+            found += [
+                Wanted(
+                    channel=channel,
+                    variant=Variant(segment=segment, language=code, look=digest.look),
+                    rule=rule,
+                    readers=count,
+                )
+                for code, count in sorted(readers.items())
+            ]
+        if not any(one.channel == channel for one in found):
+            segment, rule = next(iter(rules.items()))
+            variant = Variant(segment=segment, language=digest.language, look=digest.look)
+            found.append(Wanted(channel=channel, variant=variant, rule=rule, readers=0))
+    return found
+
+
+def segment_rules(session: Session, digest: DigestRow) -> Mapping[str, str]:
+    """
+    The digest's segments in order, each with its rule; one without segments goes to everyone.
+
+    Raises:
+        NotFoundError: a segment the digest names does not exist.
+    """
+    if not digest.segments:
+        return {EVERYONE: ""}
+    rows = session.exec(select_rows(SegmentRow).where(col(SegmentRow.name).in_(digest.segments)))
+    rules = {row.name: row.rule for row in rows}
+    missing = [name for name in digest.segments if name not in rules]
+    if missing:
+        raise NotFoundError(
+            f'{digest.slug} names no such segment: {", ".join(missing)}. digest segments add NAME "RULE".'
+        )
+    return {name: rules[name] for name in digest.segments}
+
+
+def _by_printed_language(rows: Iterable[Sequence[object]], default: str) -> dict[str, int]:
+    printed = languages()
+    counts: dict[str, int] = {}
+    for code, count in rows:
+        base = primary(str(code))
+        language = base if base in printed else default
+        counts[language] = counts.get(language, 0) + cast("int", count)
+    return counts
+
+
+def printed(
+    engine: Engine, printer: "Callable[[], Printer]", links: Links, edition: EditionRow, *, now: datetime
+) -> list[ProofRow]:
+    """
+    The edition's proofs of its current version, one for each variant wanted now and one web page; those not printed
+    yet are printed and kept. `printer` is only called when something must be.
+    """
+    with reading(engine) as session:
+        digest = session.get_one(DigestRow, edition.digest_id)
+        needs = [(one.channel, one.variant) for one in wanted(session, digest, now=now)]
+        needs.append(("web", Variant(segment=EVERYONE, language=digest.language, look=digest.look)))
+        have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+        missing = [need for need in needs if need not in have]
+        web_url = links.edition(digest.slug, edition.local_date, edition.kind, edition.name)
+        copies = {
+            code: records.edition_value(session, edition, language=code, web_url=web_url)
+            for code in {v.language for _, v in missing}
+        }
+    if missing:
+        fresh = [
+            _row(copies[v.language], load_part("channels", c).proof(copies[v.language], v, printer(), links), now)
+            for c, v in missing
+        ]
+        with writing(engine) as session:
+            taken = {(row.channel, variant_of(row)) for row in proofs_of(session, edition)}
+            session.add_all([row for row in fresh if (row.channel, variant_of(row)) not in taken])
+    with reading(engine) as session:
+        have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    return [have[need] for need in needs]
+
+
+def stored(engine: Engine, edition: EditionRow) -> list[ProofRow]:
+    """The proofs of the edition's current version that have been printed already."""
+    with reading(engine) as session:
+        return proofs_of(session, edition)
+
+
+def chosen(rows: Sequence[ProofRow], channel: str, segment: str, language: str) -> ProofRow:
+    """
+    The proof that readers of that segment and language get; the first of the channel where nothing is said.
+
+    Raises:
+        NotFoundError: there is none; lists those there are.
+    """
+    fitting = [
+        row
+        for row in rows
+        if row.channel == channel and segment in {"", row.segment} and language in {"", row.language}
+    ]
+    if not fitting:
+        there = ", ".join(f"{row.channel} {row.segment or 'everyone'} {row.language}" for row in rows)
+        raise NotFoundError(f"This edition has no {channel} proof like that. It has: {there}.")
+    return fitting[0]
+
+
+def proofs_of(session: Session, edition: EditionRow) -> list[ProofRow]:
+    query = select_rows(ProofRow).where(ProofRow.edition_id == edition.id, ProofRow.version == edition.version)
+    return list(session.exec(query.order_by(col(ProofRow.id))))
+
+
+def variant_of(row: ProofRow) -> Variant:
+    return Variant(segment=row.segment, language=row.language, profile=row.profile, look=row.look)
+
+
+def _row(edition: Edition, proof: Proof, now: datetime) -> ProofRow:
+    variant = proof.variant
+    return ProofRow(
+        edition_id=edition.id, version=edition.version, channel=proof.channel, segment=variant.segment,
+        language=variant.language, profile=variant.profile, look=variant.look, subject=proof.subject,
+        preheader=proof.preheader, html=proof.html, text=proof.text, push=proof.push, compiled=pack(proof.compiled),
+        blanks=proof.compiled.blanks, content_hash=proof.content_hash, printed_at=now,
+    )  # fmt: skip
+
+
+def demand_sound(rows: Iterable[ProofRow]) -> None:
+    """
+    Raises:
+        NotReadyError: a mail is so large that clients would cut it and hide the way out.
+    """
+    for row in rows:
+        if row.channel == "email" and load_part("channels", "email").size_verdict(row.html) == "refuse":
+            raise NotReadyError(
+                f"The email in {row.language} has {len(row.html.encode()) / 1000:.0f} KB of HTML: mail clients cut so long "
+                "a one and hide the leave link. Drop a slot, shorten teasers, or use another look."
+            )
+
+
+def shares(
+    session: Session, digest: DigestRow, edition: EditionRow, settings: Settings, *, now: datetime
+) -> list[Share]:
+    """Which part of the audience each printed proof serves, in the segments' order."""
+    transports = {"email": settings.email_transport, "push": settings.push_transport}
+    have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    return [
+        Share(
+            channel=one.channel, transport=transports[one.channel], proof_id=cast("int", have[one.channel, one.variant].id),
+            language=one.variant.language, segment=one.variant.segment, rule=one.rule,
+        )
+        for one in wanted(session, digest, now=now)
+        if (one.channel, one.variant) in have
+    ]  # fmt: skip

@@ -1,0 +1,147 @@
+"""The command line as a person uses it: real processes, one line for each error, words for people and JSON for programs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def digest(tmp_path):
+    """Run `digest` in an empty folder with nothing in its environment; returns the finished process."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
+
+    def run(*words, **more):
+        command = [sys.executable, "-m", "digest", *map(str, words)]
+        environment = {**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **more}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def page(tmp_path):
+    file = tmp_path / "page.txt"
+    file.write_text(
+        "Global\n\nA bridge opens at Lumen\n\nShare\n\nThe bridge took nine years and opened on Monday, an hour late.\n"
+    )
+    return file
+
+
+def one_line(done, code):
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+    return done.stderr
+
+
+def test_help_names_every_command_and_the_exit_codes(digest):
+    words = digest("--help").stdout
+    for command in [
+        "demo",
+        "init",
+        "source",
+        "gather",
+        "assemble",
+        "preview",
+        "explain",
+        "approve",
+        "deliver",
+        "run",
+        "editions",
+        "subscribers",
+        "doctor",
+    ]:
+        assert f"  {command} " in words
+    assert "Exit codes" in words
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys\nfrom digest.__main__ import app\nfrom typer.testing import CliRunner\n"
+        "CliRunner().invoke(app, ['--help'])\n"
+        "heavy = {'premailer', 'sklearn', 'sqlmodel', 'sqlalchemy', 'jinja2', 'feedparser', 'pydantic', 'lxml'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_two_commands_lead_from_nothing_to_an_edition(digest, page):
+    assert digest("--home", "press", "init").returncode == 0
+    ran = digest("--home", "press", "run", "global", "--source", page, "--approve", "--json")
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(digest("--home", "press", "editions", "show", "latest", "--json").stdout)
+    assert shown["state"] == "sent"
+    (slot,) = shown["slots"]
+    assert (slot["position"], slot["headline"]) == (1, "A bridge opens at Lumen")
+    assert slot["reasons"]
+    assert set(slot) >= {"position", "kicker", "headline", "teaser", "url", "reasons"}
+    assert shown["counts"]["deliveries"] == 0
+
+
+def test_a_home_that_was_not_set_up_says_the_command_that_does_it(digest):
+    assert "run digest --home nowhere init" in one_line(digest("--home", "nowhere", "editions", "list"), 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("preview", "sport"), "There is no digest named 'sport'. There is: global."),
+        (("preview", "global"), "digest assemble"),
+        (("assemble", "global", "--date", "soon"), "write it as 2026-11-23"),
+        (("set", "global", "--zone", "Madrid"), "Europe/Madrid"),
+        (("set", "global", "--accent", "red"), ""),
+        (("set", "global", "--colours", "accent=red"), "accent=#a3281b"),
+        (("set", "global", "--deadline", "7am"), "06:45"),
+        (("set", "global", "--from-address", "nobody"), "name@domain"),
+        (("segments", "test", 'topic has "korea"'), "topics"),
+        (("source", "add", "missing.xml"), "missing.xml"),
+        (("subscribers", "import", "missing.csv", "--consent", "form"), "missing.csv"),
+        (("subscribers", "import", "missing.csv"), "--consent"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_what_to_do(digest, words, says):
+    digest("--home", "press", "init")
+    done = digest("--home", "press", *words)
+    assert done.returncode in {1, 2}
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+
+
+def test_a_wrong_setting_is_one_line(digest):
+    assert "DIGEST_LEASE" in one_line(digest("--home", "press", "init", DIGEST_LEASE="soon"), 2)
+
+
+def test_keys_are_written_once_and_only_their_owner_reads_them(digest, tmp_path):
+    digest("--home", "press", "init")
+    file = tmp_path / "press" / ".env"
+    keys = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    digest("--home", "press", "init")
+    assert file.read_text() == keys
+
+
+def test_the_doctor_tells_good_from_bad(digest, tmp_path):
+    digest("--home", "press", "init")
+    found = json.loads(digest("--home", "press", "doctor", "--json").stdout)
+    assert {finding["what"] for finding in found} >= {
+        "settings",
+        "secrets",
+        "templates",
+        "disk",
+        "database",
+        "sources",
+        "digest",
+    }
+    (tmp_path / "press" / ".env").chmod(0o644)
+    done = digest("--home", "press", "doctor")
+    assert done.returncode == 1
+    assert "chmod 600" in done.stdout
