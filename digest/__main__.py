@@ -407,16 +407,30 @@ def editions_title(
 @editions_app.command("order")
 def editions_order(
     order: Annotated[
-        str, typer.Argument(help="Present places in the order wanted, such as 2,1,3; those not named are dropped.")
+        str,
+        typer.Argument(help="Present places in the order wanted, such as 2,1,3; those not named follow as they are."),
     ],
     edition: Which = "latest",
     digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
     by: Who = "editor",
 ) -> None:
-    """Reorder or drop slots; what you placed stays placed when the pick is made again."""
+    """Reorder slots; what you placed stays placed when the pick is made again."""
     from digest.commands import desk
 
     desk.order(door.home, digest, edition, order, by=by)
+
+
+@editions_app.command("drop")
+def editions_drop(
+    slot: Annotated[int, typer.Argument(help="Which place, 1 first.")],
+    edition: Which = "latest",
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Take a slot out; the others close up and stay placed."""
+    from digest.commands import desk
+
+    desk.drop(door.home, digest, edition, slot, by=by)
 
 
 @editions_app.command("move")

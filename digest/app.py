@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlmodel import select
 
-from digest.database import REVISION, migrate, open_engine, revision_of, writing
+from digest.database import REVISION, migrate, open_engine, reading, revision_of, writing
 from digest.errors import NotFoundError, SettingsError
-from digest.models import DigestRow
+from digest.models import DigestRow, SubscriberRow
 from digest.press import Press
 from digest.records import NOWHERE, UNSET
 from digest.settings import Settings, read_settings
@@ -75,6 +75,7 @@ def found(home: Path | None, *, slug: str, fields: Mapping[str, Any], now: datet
     settings = read_settings(home, **values)
     _make_folder(settings)
     if not settings.hash_key.get_secret_value() or not settings.token_keys.get_secret_value():
+        _demand_no_readers(settings)
         _write_keys(settings.home / ".env", settings)
         settings = read_settings(home, **values)
     press = build(settings)
@@ -100,13 +101,30 @@ STARTING: Mapping[str, Any] = {
 }
 
 
+def _demand_no_readers(settings: Settings) -> None:
+    """
+    Raises:
+        SettingsError: there are readers already, whose suppressions and links hang on the keys that are missing.
+    """
+    if settings.database_url.startswith("sqlite") and not _sqlite_file(settings).exists():
+        return
+    engine = open_engine(settings.database_url)
+    if revision_of(engine):
+        with reading(engine) as session:
+            if session.exec(select(SubscriberRow.id)).first() is not None:
+                raise SettingsError(
+                    f"DIGEST_HASH_KEY and DIGEST_TOKEN_KEYS are missing, but there are readers: restore {settings.home / '.env'} "
+                    "from your backup. New keys would forget every suppression and break the links in mails already sent."
+                )
+
+
 def _sqlite_file(settings: Settings) -> Path:
     return Path(settings.database_url.removeprefix("sqlite:///"))
 
 
 def _make_folder(settings: Settings) -> None:
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold readers' addresses
         settings.outbox_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"DIGEST_HOME: {settings.home} cannot be made: {error.strerror}.") from None

@@ -60,10 +60,13 @@ def _over_cap(weighed: Weighed, picked: Sequence[Weighed], rules: Rules) -> str:
 def _outweighed(weighed: Weighed, picked: Sequence[Weighed]) -> str:
     if not picked:
         return f"score {weighed.score:.2f}, no place to fill"
-    last, nearest = picked[-1], max(picked, key=lambda other: alike(weighed, other))
-    if weighed.score > last.score and alike(weighed, nearest):
+    lowest = min(picked, key=lambda other: other.score)
+    nearest = max(picked, key=lambda other: alike(weighed, other))
+    if weighed.score > lowest.score and alike(weighed, nearest):
         return f"score {weighed.score:.2f}, but much like {_headline(nearest)}"
-    return f"score {weighed.score:.2f}, the last one in has {last.score:.2f}"
+    if weighed.score > lowest.score:
+        return f"score {weighed.score:.2f}; {_headline(lowest)} has {lowest.score:.2f} but adds more that is different"
+    return f"score {weighed.score:.2f}, the lowest one in has {lowest.score:.2f}"
 
 
 def _told(told: Told) -> str:

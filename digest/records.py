@@ -195,10 +195,11 @@ def save_version(
     """Freeze what the edition says now as its next version; the left-out stories travel along from the last pick."""
     last = latest_version(session, edition)
     slots = _slot_contents(session, edition)
-    edition.subject = (
-        edition.subject or cut_at_word(slots[0]["headline"], LONGEST_SUBJECT) if slots else edition.subject
-    )
-    edition.preheader = edition.preheader or _preheader(slots)
+    told = last.content["slots"] if last else []
+    if edition.subject in {"", _subject(told)}:  # nobody worded it: it follows the lead
+        edition.subject = _subject(slots)
+    if edition.preheader in {"", _preheader(told)}:
+        edition.preheader = _preheader(slots)
     content: dict[str, Any] = {
         "subject": edition.subject, "preheader": edition.preheader, "intro": edition.intro, "slots": slots,
         "left_out": _left_out(session, pick) if pick else (last.content["left_out"] if last else []),
@@ -270,6 +271,10 @@ def _left_out(session: Session, pick: Pick) -> list[dict[str, Any]]:
         }
         for choice in pick.left_out
     ]  # fmt: skip
+
+
+def _subject(slots: Sequence[Mapping[str, Any]]) -> str:
+    return cut_at_word(slots[0]["headline"], LONGEST_SUBJECT) if slots else ""
 
 
 def _preheader(slots: Sequence[Mapping[str, Any]]) -> str:

@@ -145,3 +145,39 @@ def test_the_doctor_tells_good_from_bad(digest, tmp_path):
     done = digest("--home", "press", "doctor")
     assert done.returncode == 1
     assert "chmod 600" in done.stdout
+
+
+def test_new_keys_are_never_made_over_readers_who_are_there(digest, tmp_path):
+    digest("--home", "press", "init")
+    (tmp_path / "readers.csv").write_text("email\nana@example.net\n")
+    digest("--home", "press", "subscribers", "import", "readers.csv", "--consent", "form")
+    (tmp_path / "press" / ".env").unlink()
+    assert "restore press/.env" in one_line(digest("--home", "press", "init"), 2)
+    assert not (tmp_path / "press" / ".env").exists()
+
+
+def test_slots_are_ordered_and_dropped_and_the_subject_follows_the_lead(digest, tmp_path):
+    cards = "".join(
+        f"Global\n\nStory number {n} about a bridge in town {n}\n\nWhat happened there is told in full, {n} times.\n\n"
+        for n in range(2, 5)
+    )
+    page = (
+        "Global\n\nThe lead of the day is a ferry\n\nTwo ferries crossed the strait on Tuesday for the first time.\n\nRelated Articles\n"
+        + cards
+    )
+    (tmp_path / "page.txt").write_text(page)
+    digest("--home", "press", "init")
+    digest("--home", "press", "run", "global", "--source", "page.txt")
+    before = [
+        line.split(maxsplit=1)[1]
+        for line in digest("--home", "press", "editions", "order", "1").stdout.splitlines()[:-1]
+    ]
+    after = [
+        line.split(maxsplit=1)[1]
+        for line in digest("--home", "press", "editions", "order", "2,1").stdout.splitlines()[:-1]
+    ]
+    assert after == [before[1], before[0], *before[2:]]
+    dropped = digest("--home", "press", "editions", "drop", "1").stdout.splitlines()
+    assert [line.split(maxsplit=1)[1] for line in dropped[:-1]] == [before[0], *before[2:]]
+    shown = json.loads(digest("--home", "press", "editions", "show", "--json").stdout)
+    assert shown["subject"] == before[0]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from digest import desk, press, records
 from digest.app import open_press
@@ -163,8 +163,26 @@ def order(home: Path | None, digest: str, which: str, places: str, *, by: str) -
     house = open_press(home)
     with writing(house.engine) as session:
         edition = desk.locked(session, records.find_edition(session, which, digest=digest))
-        desk.rearrange(session, edition, [int(place) for place in places.split(",")], who=by, now=datetime.now(UTC))
-    say(f"Done; the edition is at version {edition.version}.")
+        first = [int(place) for place in places.split(",")]
+        rest = [slot.position for slot in records.slots_of(session, edition) if slot.position not in first]
+        desk.rearrange(session, edition, [*first, *rest], who=by, now=datetime.now(UTC))
+        _say_order(session, edition)
+
+
+def drop(home: Path | None, digest: str, which: str, place: int, *, by: str) -> None:
+    house = open_press(home)
+    with writing(house.engine) as session:
+        edition = desk.locked(session, records.find_edition(session, which, digest=digest))
+        dropped = desk.slot_at(session, edition, place).position
+        rest = [slot.position for slot in records.slots_of(session, edition) if slot.position != dropped]
+        desk.rearrange(session, edition, rest, who=by, now=datetime.now(UTC))
+        _say_order(session, edition)
+
+
+def _say_order(session: Session, edition: EditionRow) -> None:
+    for slot in records.content_of(session, edition)["slots"]:
+        say(f"{slot['position']:>3}  {slot['headline']}")
+    say(f"Version {edition.version}.", style="bold")
 
 
 PEOPLES_MOVES = ("submit", "hold", "reopen", "skip", "cancel", "pause", "resume")

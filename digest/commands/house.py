@@ -26,7 +26,9 @@ def init(home: Path | None, *, name: str, slug: str, section: str, zone: str, la
     say(f"{name} is set up in {place}.", style="bold")
     say(
         f"Next:\n  digest --home {place} set {slug} --from-name ... --from-address ... --reply-to ... --postal-address ...\n"
-        f"  digest --home {place} run {slug} --source PATH_OR_ADDRESS --approve"
+        f"  digest --home {place} run {slug} --source PATH_OR_ADDRESS\n"
+        f"  digest --home {place} preview {slug} --out mail.html\n"
+        f"  digest --home {place} subscribers import readers.csv --consent 'where they asked for it'"
     )
 
 
