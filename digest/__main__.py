@@ -40,6 +40,12 @@ editions_app = typer.Typer(
 )
 subscribers_app = typer.Typer(help="The people: import and count.", no_args_is_help=True, rich_markup_mode=None)
 segments_app = typer.Typer(help="Saved rules that say who gets what.", no_args_is_help=True, rich_markup_mode=None)
+unconfirmed_app = typer.Typer(
+    help="Deliveries that may have arrived, and nobody can know: list them, and decide.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(unconfirmed_app, name="unconfirmed")
 app.add_typer(source_app, name="source")
 app.add_typer(editions_app, name="editions")
 app.add_typer(subscribers_app, name="subscribers")
@@ -296,6 +302,59 @@ def doctor(as_json: Json = False) -> None:
     from digest.commands import house
 
     house.doctor(door.home, as_json=as_json)
+
+
+Numbers = Annotated[list[int] | None, typer.Option("--number", help="Only this delivery; say it again for more.")]
+
+
+@unconfirmed_app.command("list")
+def unconfirmed_list(
+    digest: Annotated[str, typer.Argument(help="A digest, to see its deliveries one by one.")] = "",
+    edition: Which = "latest",
+    as_json: Json = False,
+) -> None:
+    """Which editions have unconfirmed deliveries, or which deliveries. Example: digest unconfirmed list global 2026-11-23"""
+    from digest.commands import unconfirmed
+
+    unconfirmed.show(door.home, digest, edition, as_json=as_json)
+
+
+@unconfirmed_app.command("accept")
+def unconfirmed_accept(
+    digest: Slug, edition: Which = "latest", numbers: Numbers = None, by: Who = "editor", as_json: Json = False
+) -> None:
+    """They arrived: the provider's own log or page shows it."""
+    _decide(digest, edition, "accept", numbers, by, as_json)
+
+
+@unconfirmed_app.command("resend")
+def unconfirmed_resend(
+    digest: Slug, edition: Which = "latest", numbers: Numbers = None, by: Who = "editor", as_json: Json = False
+) -> None:
+    """Queue them again, as the same messages. Whoever did get the first one gets a second."""
+    _decide(digest, edition, "resend", numbers, by, as_json)
+
+
+@unconfirmed_app.command("close")
+def unconfirmed_close(
+    digest: Slug, edition: Which = "latest", numbers: Numbers = None, by: Who = "editor", as_json: Json = False
+) -> None:
+    """Leave it unknown, and do nothing more. At the edition's deadline this happens by itself."""
+    _decide(digest, edition, "close", numbers, by, as_json)
+
+
+def _decide(digest: str, edition: str, decision: str, numbers: list[int] | None, by: str, as_json: bool) -> None:
+    from digest.commands import unconfirmed
+
+    unconfirmed.decide(door.home, digest, edition, decision, numbers=numbers or [], by=by, as_json=as_json)
+
+
+@unconfirmed_app.command("restored")
+def unconfirmed_restored(by: Who = "editor") -> None:
+    """After the database was restored from a backup, and you have looked at what went out: let sending go on."""
+    from digest.commands import unconfirmed
+
+    unconfirmed.restored(door.home, by=by)
 
 
 @source_app.command("add")

@@ -1,9 +1,9 @@
 """The engine and its sessions: SQLite for one house, PostgreSQL for several workers, the same code on both."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import (
@@ -19,7 +19,8 @@ from sqlmodel import Session
 
 from digest.errors import StorageError
 
-REVISION = "0001"
+T = TypeVar("T")
+REVISION = "0002"
 """The newest migration; a test compares it with the folder."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -75,6 +76,20 @@ def reading(engine: Engine) -> Iterator[Session]:
     """A session that only reads and never waits for a writer."""
     with storage_in_words(), Session(engine.execution_options(reads=True)) as session:
         yield session
+
+
+Write = Callable[[Callable[[Connection], T]], T]
+"""Runs what it is given in one transaction that writes, and returns what that returns."""
+
+
+def in_transaction(engine: Engine) -> "Write[Any]":
+    """Each in a transaction of its own, in the thread that asks: for processes that send nothing."""
+
+    def write(job: Callable[[Connection], Any]) -> Any:
+        with writing(engine) as session:
+            return job(session.connection())
+
+    return write
 
 
 @contextmanager

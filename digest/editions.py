@@ -36,6 +36,7 @@ MOVES: Mapping[str, Move] = {
     "send": Move(frozenset({S.APPROVED}), S.SENDING, press_only=True),
     "pause": Move(frozenset({S.SENDING}), S.PAUSED),
     "resume": Move(frozenset({S.PAUSED}), S.SENDING),
+    "send again": Move(frozenset({S.SENT}), S.SENDING),  # unconfirmed deliveries, by a person's word
     "finish": Move(frozenset({S.SENDING}), S.SENT, press_only=True),
 }
 

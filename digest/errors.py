@@ -51,3 +51,11 @@ class TransportError(DigestError):
 
 class UnreachableError(TransportError):
     """There never was a connection, so nothing has left."""
+
+
+class AccountError(TransportError):
+    """The account is refused, not a reader: the edition is paused and the alarm raised; no attempt is counted."""
+
+
+class ContentError(TransportError):
+    """The message itself is refused: the edition is paused and the alarm raised before more readers are tried."""

@@ -6,7 +6,7 @@ from datetime import date
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from digest.values import Edition, EditionKind, Slot
-from subscribers.tokens import Keys, open_, sign
+from subscribers.tokens import Keys, open_, signer
 
 PURPOSE = "delivery"
 _MAILING_BYTES = 4
@@ -15,10 +15,16 @@ SAFE_IN_VALUE = ":/?=@,~"
 """Signs that may stand unescaped inside a query's value (RFC 3986 3.4): a shared address stays short and can be read."""
 
 
+def delivery_signer(keys: Keys, mailing: int) -> Callable[[int], str]:
+    """What gives each number of a mailing its one token, 28 signs: by it the press knows whose link was opened."""
+    sign = signer(keys, PURPOSE)
+    head, size = mailing.to_bytes(_MAILING_BYTES, "big"), _NUMBER_BYTES
+    return lambda number: sign(head + number.to_bytes(size, "big"))
+
+
 def delivery_token(keys: Keys, mailing: int, number: int) -> str:
-    """The one token of a delivery, 28 signs: by it the press knows whose link was opened, and no one else can."""
-    payload = mailing.to_bytes(_MAILING_BYTES, "big") + number.to_bytes(_NUMBER_BYTES, "big")
-    return sign(keys, PURPOSE, payload)
+    """The token of one delivery; for many of one mailing, take `delivery_signer`."""
+    return delivery_signer(keys, mailing)(number)
 
 
 def read_delivery_token(keys: Keys, token: str) -> tuple[int, int] | None:

@@ -28,10 +28,15 @@ from subscribers.models import (  # one metadata holds every table of the house
 )
 
 __all__ = [
-    "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "MailingRow",
-    "ProofRow", "SegmentRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
+    "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "EventRow",
+    "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
     "SubscriptionRow", "SuppressionRow", "TopicRow",
 ]  # fmt: skip
+
+
+EMPTY = {"server_default": text("''")}
+ZERO = {"server_default": text("0")}
+"""For columns that came later: rows that were there before need a value."""
 
 
 def _json(default: type[list[Any]] | type[dict[str, Any]]) -> Any:
@@ -278,6 +283,7 @@ class MailingRow(SQLModel, table=True):
     expires_at: datetime
     filled_at: datetime
     finished_at: datetime | None = None
+    reason: str = Field(default="", sa_column_kwargs=EMPTY)  # why it is paused
 
 
 class BatchRow(SQLModel, table=True):
@@ -305,6 +311,29 @@ class BatchRow(SQLModel, table=True):
     lease_until: float = 0.0
     fence: int = 0
     attempt: int = 0
+    crashes: int = Field(
+        default=0, sa_column_kwargs=ZERO
+    )  # of a worker that had this one delivery in hand, or few more
+    stamp: int = Field(
+        default=0, sa_type=BigInteger, sa_column_kwargs=ZERO
+    )  # when it last marked: microseconds, growing
+
+
+class SenderRow(SQLModel, table=True):
+    """
+    The right to send, one row: on SQLite one process holds it at a time.
+
+    `stamp` is the newest marker this database knows; a larger one in the file beside it means that the database is an
+    older copy, and `restored_at` keeps that until a person has decided.
+    """
+
+    __tablename__ = "sender"
+
+    id: int | None = Field(default=None, primary_key=True)
+    owner: str = Field(default="", max_length=80)
+    lease_until: float = 0.0
+    stamp: int = Field(default=0, sa_type=BigInteger)
+    restored_at: datetime | None = None
 
 
 class DeliveryRow(SQLModel, table=True):
@@ -327,6 +356,13 @@ class DeliveryRow(SQLModel, table=True):
             sqlite_where=text("state = 'deferred'"),
             postgresql_where=text("state = 'deferred'"),
         ),
+        Index(
+            "ix_delivery_ambiguous",
+            "mailing_id",
+            "number",
+            sqlite_where=text("state = 'ambiguous'"),
+            postgresql_where=text("state = 'ambiguous'"),
+        ),
         # written out: an IN of this length is slower in SQLite by a third of the whole fill
         CheckConstraint(" OR ".join(f"state = '{state}'" for state in DeliveryState), name="state"),
         {"sqlite_with_rowid": False},
@@ -346,6 +382,37 @@ class DeliveryRow(SQLModel, table=True):
     next_at: float | None = None
     handed_at: float | None = None
     updated_at: float = 0.0
+
+
+class EventRow(SQLModel, table=True):
+    """
+    What a provider or a mail server told later about one delivery, or about one we do not know (`number` is None).
+
+    `key` is a hash of delivery, event, moment and link, since providers tell everything several times. `target` is the
+    address's keyed hash in hex. Nothing here names a reader. Times are epoch seconds.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_target", "target", "kind", "at"),
+        Index("ix_event_delivery", "mailing_id", "number"),
+        Index("ix_event_heard", "heard_at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False, unique=True))
+    provider: str = Field(max_length=32)
+    kind: str = Field(max_length=16)
+    at: float
+    heard_at: float
+    month: int | None = None
+    mailing_id: int | None = Field(default=None, sa_type=BigInteger)
+    number: int | None = Field(default=None, sa_type=BigInteger)
+    target: str = Field(default="", max_length=64)
+    permanent: bool = False
+    machine: bool = False
+    link: str = Field(default="", max_length=64)
+    reason: str = Field(default="", max_length=200)
 
 
 class AuditRow(SQLModel, table=True):

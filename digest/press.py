@@ -3,13 +3,14 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from email.utils import format_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +28,7 @@ from digest.models import DigestRow, EditionRow, MailingRow, ProofRow
 from digest.parts import load_part
 from digest.paths import template_folders
 from digest.settings import Settings
-from digest.values import EditionKind, EditionState, Pick, Proof, Recipient
+from digest.values import EditionKind, EditionState, MailingState, Pick, Proof, Recipient
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from digest.transports import Transport
 
 log = logging.getLogger(__name__)
+OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
 """After its deadline plus this, what has not left of an edition is not news any more and expires."""
 
@@ -52,6 +54,11 @@ class Press:
         from digest.render import Printer  # jinja2 and premailer, only where something is printed
 
         return Printer(template_folders(self.settings.templates))
+
+    @cached_property
+    def stamps(self) -> Path:
+        """The file outside the database that knows the newest marker."""
+        return self.settings.home / "newest-marker"
 
     @cached_property
     def links(self) -> Links:
@@ -131,7 +138,7 @@ def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> Ed
 
 
 def _outbox_only(press: Press) -> bool:
-    return {press.settings.email_transport, press.settings.push_transport} == {"outbox"}
+    return {press.settings.email_transport, press.settings.push_transport} == {OUTBOX}
 
 
 def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> EditionRow:
@@ -177,26 +184,58 @@ def deliver(
 
     Raises:
         TransitionError: the edition is not approved, or is paused, held or cancelled.
-        StorageError: disk or database refused; run it again, nothing is sent twice.
+        NotReadyError: the database is an older copy of itself, and nobody has said yet what is to be done.
+        AccountError, ContentError: the provider refuses us or the message; the edition is paused.
+        StorageError, TransportError: nothing can go on now; run it again, nothing is sent twice.
     """
+    demand_not_restored(press, now())
     if edition.state not in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
         editions.move(edition.state, "send", who=editions.PRESS)
-    mailing = _mailing_of(press, edition)
+    mailing = mailing_of(press, edition)
     if mailing is not None and edition.state == EditionState.SENT:
         return deliveries.balance_of(press.engine, mailing)
     _begin(press, edition, now())
     mailing = mailing or _open(press, edition, now())
     keep_page(press, edition)
-    balance = deliveries.deliver(
-        press.engine, transports(press, edition), mailing=mailing, keys=press.keys,
-        lease=press.settings.lease, clock=now, told=told, stop=stop,
-    )  # fmt: skip
-    if balance.done:
-        with writing(press.engine) as session:
-            row = desk.locked(session, edition)
-            if row.state == EditionState.SENDING:
-                desk.change(session, row, "finish", who=editions.PRESS, now=now())
-    return balance
+    with opened_transports(press, edition) as (own, others):
+        try:
+            return deliveries.deliver(
+                press.engine, own, mailing=mailing, keys=press.keys, lease=press.settings.lease, clock=now, told=told,
+                stop=stop, others=others, stamps=press.stamps,
+            )  # fmt: skip
+        finally:
+            follow_mailings(press, now())
+
+
+def follow_mailings(press: Press, now: datetime) -> None:
+    """
+    Move each edition to where its mailing has come: sent when all is done, paused when the provider refused.
+
+    Also those that another process handed to this one, or that a kill left between the two.
+    """
+    over = col(MailingRow.state).in_((MailingState.DONE, MailingState.PAUSED))
+    with writing(press.engine) as session:
+        query = select(EditionRow, MailingRow).where(
+            MailingRow.edition_id == EditionRow.id, EditionRow.state == EditionState.SENDING, over
+        )
+        for edition, mailing in session.exec(query).all():
+            verb = "finish" if mailing.state == MailingState.DONE else "pause"
+            desk.change(
+                session, desk.locked(session, edition), verb, who=editions.PRESS, now=now, reason=mailing.reason
+            )
+
+
+def demand_not_restored(press: Press, now: datetime) -> None:
+    """
+    Raises:
+        NotReadyError: the database is an older copy of itself; says what to look at and how to go on.
+    """
+    if (at := deliveries.restored_at(press.engine, press.stamps, now=now)) is not None:
+        raise NotReadyError(
+            f"The database was restored from an older copy (noticed {at:%Y-%m-%d %H:%M} UTC): editions sent after that "
+            "copy was made are unknown to it, and would be sent again. Nothing leaves until a person decides: see digest "
+            "unconfirmed list, skip or hold what went out already, then say digest unconfirmed restored."
+        )
 
 
 def _begin(press: Press, edition: EditionRow, now: datetime) -> None:
@@ -244,7 +283,7 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
     )  # fmt: skip
 
 
-def _mailing_of(press: Press, edition: EditionRow) -> int | None:
+def mailing_of(press: Press, edition: EditionRow) -> int | None:
     with reading(press.engine) as session:
         return session.exec(select(MailingRow.id).where(MailingRow.edition_id == edition.id)).first()
 
@@ -258,13 +297,13 @@ def move_edition(
     Raises:
         TransitionError: it cannot move that way now.
     """
+    if verb == "resume":
+        follow_mailings(press, now)
     with reading(press.engine) as session:
         editions.move(session.get_one(EditionRow, edition.id).state, verb, who=who)
-    mailing = _mailing_of(press, edition)
+    mailing = mailing_of(press, edition)
     if mailing is not None and verb in {"pause", "resume", "cancel"}:
-        getattr(deliveries, verb)(
-            press.engine, mailing, now=now
-        )  # first: a kill here leaves it stopped, and can be repeated
+        getattr(deliveries, verb)(press.engine, mailing, now=now)  # first: a kill here leaves it stopped
     with writing(press.engine) as session:
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
 
@@ -335,7 +374,7 @@ def preview(
 
 def counts(press: Press, edition: EditionRow) -> dict[str, Any]:
     """How the edition's deliveries stand: in all, and by segment, channel and state."""
-    mailing = _mailing_of(press, edition)
+    mailing = mailing_of(press, edition)
     tallies = deliveries.progress(press.engine, mailing) if mailing is not None else []
     shares: Counter[tuple[str, str, str]] = Counter()
     for tally in tallies:
@@ -347,10 +386,37 @@ def counts(press: Press, edition: EditionRow) -> dict[str, Any]:
     return {"deliveries": shares.total(), "shares": rows}
 
 
-def transports(press: Press, edition: EditionRow) -> dict[str, "Transport"]:
-    """The transports that the settings name for each channel, ready to take this edition."""
+@contextmanager
+def opened_transports(
+    press: Press, edition: EditionRow
+) -> Iterator[tuple[dict[str, "Transport"], Callable[[int], dict[str, "Transport"]]]]:
+    """
+    The transports that the settings name for each channel, for this edition and for that of any other mailing.
+
+    One connection to a provider serves them all; only an outbox has a place of its own for each edition.
+    """
     names = {press.settings.email_transport, press.settings.push_transport}
-    return {name: load_part("transports", name).open_transport(press.settings, place(press, edition)) for name in names}
+    with ExitStack() as opened:
+        shared: dict[str, Transport] = {}
+
+        def transports(where: str) -> dict[str, "Transport"]:
+            return {name: shared.get(name) or opening(name, where) for name in names}
+
+        def opening(name: str, where: str) -> "Transport":
+            handed = partial(deliveries.handed_since, press.engine, name)
+            transport: Transport = load_part("transports", name).open_transport(press.settings, where, handed)
+            opened.callback(transport.close)
+            if name != OUTBOX:
+                shared[name] = transport
+            return transport
+
+        def others(mailing: int) -> dict[str, "Transport"]:
+            with reading(press.engine) as session:
+                row = session.get_one(MailingRow, mailing)
+                other = session.get_one(EditionRow, row.edition_id)
+            return transports(place(press, other))
+
+        yield transports(place(press, edition)), others
 
 
 def place(press: Press, edition: EditionRow) -> str:

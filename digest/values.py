@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class EditionKind(StrEnum):
@@ -318,8 +319,7 @@ class Proof:
     content_hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(NamedTuple):
     """Whom one delivery goes to: what fills the blanks. `delivery_id` is opaque and the same on every attempt."""
 
     number: int  # the delivery's number within its mailing
@@ -330,8 +330,7 @@ class Recipient:
     date: str  # RFC 5322 date of the mailing, the same on every attempt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The transport's word on one delivery, now. `state` is accepted, deferred, failed or ambiguous."""
 
     number: int
@@ -346,12 +345,16 @@ class Batch:
     """50 to 1,000 deliveries of one proof and transport, claimed by one owner for a while. `fence` grows at every claim."""
 
     id: int
-    mailing: int
+    mailing_id: int
     month: int  # yyyymm
     proof_id: int
     transport: str
+    first_number: int  # its deliveries' numbers lie between these two
+    last_number: int
     owner: str
     fence: int
     attempt: int
+    crashes: int = 0  # how often it ended a worker that held it alone, or nearly
     lease_until: float  # epoch seconds
+    expires_at: float  # epoch seconds: when what has not left is no news any more
     recipients: Sequence[Recipient]

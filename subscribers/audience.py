@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
 
 from subscribers.models import SubscriptionRow
 from subscribers.segments import compile_rule
@@ -31,9 +31,9 @@ def audience(digest_id: int, channel: str) -> Select[int, str, bytes]:
     )
 
 
-def standing(now: datetime) -> ColumnElement[str]:
+def standing(now: "datetime | BindParameter[datetime]") -> ColumnElement[str]:
     """
-    How a reader stands at `now`, over subscriber and subscription (which may be outer joined).
+    How a reader stands at `now` (or at what a statement is given as it), over subscriber and subscription (which may be outer joined).
 
     One of wanted, suppressed, paused, pending, left, gone (no such reader or wish any more). Suppression wins.
     """

@@ -192,3 +192,11 @@ def test_slots_are_ordered_and_dropped_and_the_subject_follows_the_lead(digest, 
     assert [line.split(maxsplit=1)[1] for line in dropped[:-1]] == [before[0], *before[2:]]
     shown = json.loads(digest("--home", "press", "editions", "show", "--json").stdout)
     assert shown["subject"] == before[0]
+
+
+def test_unconfirmed_deliveries_are_asked_for_and_none_is_said(digest, tmp_path, prepared_home):
+    shutil.copytree(prepared_home, tmp_path / "press")
+    assert "Nothing is unconfirmed." in digest("--home", "press", "unconfirmed", "list").stdout
+    assert digest("--home", "press", "unconfirmed", "list", "--json").stdout.strip() == "[]"
+    assert "nothing was held" in digest("--home", "press", "unconfirmed", "restored").stdout
+    assert "digest assemble" in one_line(digest("--home", "press", "unconfirmed", "accept", "global"), 2)

@@ -16,6 +16,7 @@ import pytest
 from digest import deliveries, desk, press, records
 from digest.app import found
 from digest.database import reading, writing
+from digest.deliveries.stamps import Stamps
 from digest.errors import NotReadyError, TransitionError
 from digest.gathering import add_source, gather
 from digest.models import EditionRow, SuppressionRow
@@ -322,11 +323,11 @@ def test_stories_of_an_edition_cancelled_on_its_way_are_told_to_nobody_twice(hou
     edition = press.approve(house, morning(house, page, tmp_path), who="eva", now=NOW)
     press._begin(house, edition, NOW)
     mailing = press._open(house, edition, NOW)
-    batches = iter([False, True])
-    deliveries.deliver(
-        house.engine, press.transports(house, edition), mailing=mailing, keys=house.keys, lease=60, clock=lambda: NOW,
-        stop=lambda: next(batches, True),
-    )  # fmt: skip
+    with press.opened_transports(house, edition) as (own, _others):
+        deliveries.deliver(
+            house.engine, own, mailing=mailing, keys=house.keys, lease=60, clock=lambda: NOW,
+            stop=lambda: deliveries.balance_of(house.engine, mailing).handed > 0,
+        )  # fmt: skip
     assert press.move_edition(house, edition, "cancel", who="eva", now=NOW).state == EditionState.CANCELLED
     assert files(house, ".eml")
     tomorrow = press.assemble(house, "global", day=NOW.date() + timedelta(days=1), now=NOW + timedelta(hours=20))
@@ -339,3 +340,30 @@ def test_keys_are_added_to_a_settings_file_without_touching_its_last_line(tmp_pa
     (home / ".env").write_text("DIGEST_BASE_URL=https://news.example.org")
     assert found(home, slug="global", fields=SENDER, now=NOW).settings.base_url == "https://news.example.org"
     assert (home / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_a_house_whose_database_came_back_from_a_backup_sends_nothing_until_a_person_decides(house, page, tmp_path):
+    edition = press.approve(house, morning(house, page, tmp_path), who="eva", now=NOW)
+    later = Stamps(house.stamps)
+    later.keep(later.next())  # something left that this database knows nothing of
+    later.close()
+    with pytest.raises(NotReadyError, match="restored from an older copy"):
+        press.deliver(house, edition, now=lambda: NOW)
+    assert not files(house, ".eml")
+    deliveries.after_restore(house.engine)
+    assert press.deliver(house, edition, now=lambda: NOW).done
+    assert files(house, ".eml")
+
+
+def test_a_refused_account_pauses_the_edition_with_the_reason(house, page, tmp_path):
+    edition = press.approve(house, morning(house, page, tmp_path), who="eva", now=NOW)
+    press._begin(house, edition, NOW)
+    deliveries.pause(
+        house.engine, press._open(house, edition, NOW), now=NOW, reason="The server refuses: wrong password."
+    )
+    press.follow_mailings(house, NOW)
+    with reading(house.engine) as session:
+        after = session.get_one(EditionRow, edition.id)
+    assert (after.state, after.reason) == (EditionState.PAUSED, "The server refuses: wrong password.")
+    resumed = press.move_edition(house, after, "resume", who="eva", now=NOW)
+    assert press.deliver(house, resumed, now=lambda: NOW).done

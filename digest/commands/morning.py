@@ -13,7 +13,7 @@ from sqlmodel import select
 from digest import demo as sample
 from digest import editions, press, records
 from digest.app import found, open_press
-from digest.commands.screen import Steps, say, show_json, show_table, steps, stories
+from digest.commands.screen import Steps, say, show_json, show_table, steps, stories, until_told
 from digest.database import reading, writing
 from digest.editions import TOLD_STATES
 from digest.errors import NotFoundError, SourceError
@@ -21,6 +21,7 @@ from digest.models import EditionRow
 from digest.press import Press
 from digest.values import EditionState, Fallback
 
+INTERRUPTED = 130  # as a shell says it
 A_YEAR = timedelta(days=366)
 
 
@@ -123,11 +124,15 @@ def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: b
     house = open_press(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=slug)
-    with steps(quiet=quiet or as_json) as progress:
+    with until_told() as stop, steps(quiet=quiet or as_json) as progress:
         balance = press.deliver(
-            house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total)
+            house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total), stop=stop
         )
+        interrupted = stop()
     _say_counts(house, edition, balance.words, as_json=as_json)
+    if interrupted and not balance.done:
+        say(f"Interrupted. Go on with: digest --home {house.settings.home} deliver {slug}", aside=True)
+        raise SystemExit(INTERRUPTED)
     if not balance.done:
         raise SystemExit(1)
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -82,23 +84,64 @@ def age(then: datetime | None, now: datetime) -> str:
     return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
 
 
+def pace(rate: float, left: int) -> str:
+    """Such as ", 8,400 a second, 1 min 55 s left"; nothing while the rate is not known."""
+    if rate <= 0:
+        return ""
+    speed = f"{rate:,.0f} a second" if rate >= 1 else f"{rate * 60:,.0f} a minute"
+    minutes, seconds = divmod(round(left / rate), 60)
+    hours, minutes = divmod(minutes, 60)
+    time_left = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f", {speed}, {time_left} left" if left else f", {speed}"
+
+
+@contextmanager
+def until_told() -> Iterator[Callable[[], bool]]:
+    """
+    What says whether to stop: from the first Ctrl-C or SIGTERM on. What is in hand is finished then.
+
+    A second Ctrl-C ends at once; that is safe too, and leaves what was in hand unconfirmed.
+    """
+    told: list[int] = []
+
+    def hear(number: int, _frame: object) -> None:
+        if told and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        told.append(number)
+        say("Stopping: what is in hand is finished, the rest stays queued. Once more ends at once.", aside=True)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Steps:
     """Progress of long work on the error stream: stations as lines, counted work as a bar. Silent when asked to be."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._since = (0.0, 0)  # monotonic seconds, and how many were done then
 
     def station(self, words: str) -> None:
         if self._progress is not None:
             self._progress.console.print(shown(words))
 
     def count(self, words: str, done: int, total: int) -> None:
+        """`done` of `total`, with how many a second and the time left by what was done since the first call."""
         if self._progress is None:
             return
         if self._task is None:
-            self._task = self._progress.add_task(escape(words), total=total)
-        self._progress.update(self._task, description=escape(words), completed=done, total=total)
+            self._task, self._since = self._progress.add_task("", total=total), (time.monotonic(), done)
+        began, before = self._since
+        seconds = time.monotonic() - began
+        rate = (done - before) / seconds if seconds > 1 else 0.0
+        self._progress.update(
+            self._task, description=escape(words + pace(rate, total - done)), completed=done, total=total
+        )
 
 
 @contextmanager

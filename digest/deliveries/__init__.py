@@ -1,15 +1,18 @@
 """The ledger: fill, claim, hand over, record. The only place that knows SQL dialects."""
 
-from digest.deliveries.books import Balance, Tally, balance_of, cancel, pause, progress, resume, settle
-from digest.deliveries.claims import claim, mark, record
+from digest.deliveries.books import Balance, Tally, balance_of, cancel, handed_since, pause, progress, resume, settle
+from digest.deliveries.claims import claim
 from digest.deliveries.filling import Share, open_mailing
 from digest.deliveries.handing import deliver, run_batch
+from digest.deliveries.marking import mark, record
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import close_late, next_due, recover, requeue
+from digest.deliveries.rights import after_restore, restored_at
+from digest.deliveries.unconfirmed import Doubt, decide, doubts
 
 __all__ = [
-    "Balance", "Share", "Tally", "balance_of", "cancel", "claim", "close_late", "deliver", "mark", "next_due",
-    "open_mailing", "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "resume",
-    "run_batch", "settle",
+    "Balance", "Doubt", "Share", "Tally", "after_restore", "balance_of", "cancel", "claim", "close_late", "decide", "deliver", "doubts", "handed_since", "mark", "next_due",
+    "open_mailing", "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "restored_at",
+    "resume", "run_batch", "settle",
 ]  # fmt: skip

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
 from digest.database import reading, writing
 from digest.deliveries.recovery import close_rest
-from digest.deliveries.tables import DELIVERIES, MAILINGS, PROOFS
+from digest.deliveries.tables import BATCHES, DELIVERIES, MAILINGS, PROOFS
 from digest.errors import NotFoundError, TransitionError
 from digest.values import OPEN_STATES, DeliveryState, MailingState
+
+RECENT = timedelta(days=2)  # a mailing's deliveries have left or expired by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,19 @@ def _counts(connection: Connection, mailing: Any) -> dict[str, int]:
     return {str(state): number for state, number in connection.execute(query)}
 
 
+def handed_since(engine: Engine, transport: str, since: float) -> int:
+    """How many deliveries left by the transport since that epoch second, of the mailings of the last two days."""
+    row = DELIVERIES.c
+    with reading(engine) as session:
+        recent = select(MAILINGS.c.id).where(MAILINGS.c.filled_at >= datetime.fromtimestamp(since, UTC) - RECENT)
+        handed = (
+            select(func.count())
+            .select_from(DELIVERIES.join(BATCHES, BATCHES.c.id == row.batch_id))
+            .where(row.mailing_id.in_(recent), row.handed_at >= since, BATCHES.c.transport == transport)
+        )
+        return int(session.connection().execute(handed).scalar_one())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """How many deliveries of one proof are in one state."""
@@ -139,14 +154,14 @@ def progress(engine: Engine, mailing: int) -> list[Tally]:
 # switches -----------------------------------------------------------------------------------------------------------
 
 
-def pause(engine: Engine, mailing: int, *, now: datetime) -> None:
+def pause(engine: Engine, mailing: int, *, now: datetime, reason: str = "") -> None:
     """
-    No further batch is claimed; batches in hand are finished.
+    No further batch is claimed, and of those in hand nothing more is begun. `reason` is kept for whom it may concern.
 
     Raises:
         TransitionError: the mailing is done or cancelled.
     """
-    _switch(engine, mailing, MailingState.PAUSED, {MailingState.SENDING, MailingState.PAUSED}, now)
+    _switch(engine, mailing, MailingState.PAUSED, {MailingState.SENDING, MailingState.PAUSED}, now, reason)
 
 
 def resume(engine: Engine, mailing: int, *, now: datetime) -> None:
@@ -156,7 +171,7 @@ def resume(engine: Engine, mailing: int, *, now: datetime) -> None:
 
 def cancel(engine: Engine, mailing: int, *, now: datetime) -> None:
     """
-    What has not been claimed is closed at once; batches in hand are finished, and what comes back of them is closed.
+    What has not been claimed is closed at once; of batches in hand nothing more is begun, and what comes back is closed.
 
     Raises:
         TransitionError: the mailing is done.
@@ -165,12 +180,14 @@ def cancel(engine: Engine, mailing: int, *, now: datetime) -> None:
     _switch(engine, mailing, MailingState.CANCELLED, before, now)
 
 
-def _switch(engine: Engine, mailing: int, target: MailingState, before: set[MailingState], now: datetime) -> None:
+def _switch(
+    engine: Engine, mailing: int, target: MailingState, before: set[MailingState], now: datetime, reason: str = ""
+) -> None:
     with writing(engine) as session:
         connection = session.connection()
         found = _mailing(connection, mailing)
         if found.state not in before:
             raise TransitionError(f"Mailing {mailing} is {found.state}; it can no longer be {target}.")
-        connection.execute(MAILINGS.update().where(MAILINGS.c.id == mailing).values(state=target))
+        connection.execute(MAILINGS.update().where(MAILINGS.c.id == mailing).values(state=target, reason=reason))
         if target == MailingState.CANCELLED:
             close_rest(connection, found, DeliveryState.CANCELLED, "the mailing was cancelled", now)

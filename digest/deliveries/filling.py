@@ -134,7 +134,7 @@ def _insert_mailing(
     row = {
         "month": now.year * 100 + now.month, "kind": "edition", "edition_id": edition_id, "version": version,
         "state": MailingState.SENDING, "candidates": 0, "generation": 1, "date": format_datetime(now),
-        "expires_at": expires_at, "filled_at": now,
+        "expires_at": expires_at, "filled_at": now, "reason": "",
     }  # fmt: skip
     return int(connection.execute(MAILINGS.insert().returning(MAILINGS.c.id), row).scalar_one())
 
@@ -241,7 +241,7 @@ class _Filler:
             "mailing_id": self.mailing, "month": self._month, "proof_id": share.proof_id, "channel": share.channel,
             "transport": share.transport, "first_number": self.written + 1,
             "last_number": self.written + self.batch_size, "state": BatchState.READY, "priority": self.priority,
-            "not_before": 0.0, "owner": "", "lease_until": 0.0, "fence": 0, "attempt": 0,
+            "not_before": 0.0, "owner": "", "lease_until": 0.0, "fence": 0, "attempt": 0, "crashes": 0, "stamp": 0,
         }  # fmt: skip
         return int(self.connection.execute(self._batch_insert, row).scalar_one())
 

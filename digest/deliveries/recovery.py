@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, exists, func, or_, select
 
-from digest.database import reading, writing
+from digest.database import Write, in_transaction, reading
 from digest.deliveries.claims import IN_HAND
 from digest.deliveries.owners import is_gone
 from digest.deliveries.proofs import proof_of
 from digest.deliveries.returns import Prover, give_back, new_batch
-from digest.deliveries.tables import BATCHES, DEFERRED, DELIVERIES, MAILINGS
+from digest.deliveries.tables import AMBIGUOUS, BATCHES, DEFERRED, DELIVERIES, MAILINGS
 from digest.values import BatchState, DeliveryState, MailingState
 from subscribers.tokens import Keys
 
@@ -27,71 +28,76 @@ def recover(
     keys: Keys,
     gone: Callable[[str], bool] = is_gone,
     mailing: int | None = None,
+    write: Write[Any] | None = None,
 ) -> Counter[str]:
     """
     Settle every claim whose lease is over or whose owner is gone; of one mailing, where the provers know only that.
+
+    `write`: how transactions are made, here and below; a sending process has its own writer.
 
     Returns:
         How many deliveries went which way, by state: queued again, accepted by proof, ambiguous, failed as poison.
     """
     settled: Counter[str] = Counter()
-    for batch in _abandoned(engine, now, gone, mailing):
+    abandoned = _abandoned(engine, now, gone)
+    held = Counter(batch.owner for batch in abandoned)
+    for batch in abandoned:
+        if mailing not in {None, batch.mailing_id}:
+            continue
         prover = provers.get(batch.transport)
         proof = proof_of(engine, batch.proof_id) if prover else None
         settled += give_back(
-            engine, batch.id, batch.fence, now=now, prover=prover, proof=proof, keys=keys, crashed=True
-        )
+            write or in_transaction(engine), batch.id, batch.fence, now=now, prover=prover, proof=proof, keys=keys,
+            crashed=True, alone=held[batch.owner] == 1,
+        )  # fmt: skip
     return settled
 
 
-def _abandoned(engine: Engine, now: datetime, gone: Callable[[str], bool], mailing: int | None) -> list[Any]:
+def _abandoned(engine: Engine, now: datetime, gone: Callable[[str], bool]) -> list[Any]:
     row = BATCHES.c
-    query = select(row.id, row.fence, row.transport, row.proof_id, row.owner, row.lease_until)
-    if mailing is not None:
-        query = query.where(row.mailing_id == mailing)
+    query = select(row.id, row.mailing_id, row.fence, row.transport, row.proof_id, row.owner, row.lease_until)
     with reading(engine) as session:
         held = session.connection().execute(query.where(row.state.in_(IN_HAND)).order_by(row.id)).all()
     return [batch for batch in held if batch.lease_until <= now.timestamp() or gone(batch.owner)]
 
 
-def requeue(engine: Engine, *, now: datetime, mailing: int | None = None) -> int:
+def requeue(engine: Engine, *, now: datetime, mailing: int | None = None, write: Write[Any] | None = None) -> int:
     """Queue the deferred deliveries whose time has come, in new batches of up to 500; how many there were."""
-    total = 0
-    while moved := _requeue_one(engine, now, mailing):
+    total, write = 0, write or in_transaction(engine)
+    while moved := write(lambda connection: _requeue_one(connection, now, mailing)):
         total += moved
     return total
 
 
-def _requeue_one(engine: Engine, now: datetime, mailing: int | None) -> int:
-    with writing(engine) as session:
-        connection = session.connection()
-        row = DELIVERIES.c
-        due = (
-            select(
-                row.number,
-                row.month,
-                row.mailing_id,
-                row.channel,
-                row.proof_id,
-                BATCHES.c.transport,
-                BATCHES.c.priority,
-            )
-            .join_from(DELIVERIES, BATCHES, BATCHES.c.id == row.batch_id)
-            .where(DEFERRED, row.next_at <= now.timestamp(), row.mailing_id.in_(_open_mailings(now, mailing)))
-            .order_by(row.mailing_id, row.proof_id, row.number)
-            .limit(RETRY_BATCH)
-            .with_for_update(of=DELIVERIES, skip_locked=True)
-        )
-        rows = connection.execute(due).all()
-        if not rows:
-            return 0
-        first = rows[0]
-        alike = [one.number for one in rows if one[2:] == first[2:]]
-        batch = new_batch(connection, {**first._mapping, "first_number": alike[0], "last_number": alike[-1]})  # noqa: SLF001
-        mine = (row.month == first.month, row.mailing_id == first.mailing_id, row.number.in_(alike))
-        again = DELIVERIES.update().where(*mine, DEFERRED)
-        connection.execute(again.values(state=DeliveryState.QUEUED, batch_id=batch, next_at=None))
-        return len(alike)
+def _requeue_one(connection: Connection, now: datetime, mailing: int | None) -> int:
+    row = DELIVERIES.c
+    columns = (
+        row.number,
+        row.month,
+        row.mailing_id,
+        row.channel,
+        row.proof_id,
+        BATCHES.c.transport,
+        BATCHES.c.priority,
+    )
+    due = (
+        select(*columns)
+        .join_from(DELIVERIES, BATCHES, BATCHES.c.id == row.batch_id)
+        .where(DEFERRED, row.next_at <= now.timestamp(), row.mailing_id.in_(_open_mailings(now, mailing)))
+        .order_by(row.mailing_id, row.proof_id, row.number)
+        .limit(RETRY_BATCH)
+        .with_for_update(of=DELIVERIES, skip_locked=True)
+    )
+    rows = connection.execute(due).all()
+    if not rows:
+        return 0
+    first = rows[0]
+    alike = [one.number for one in rows if one[2:] == first[2:]]
+    batch = new_batch(connection, {**first._mapping, "first_number": alike[0], "last_number": alike[-1]})  # noqa: SLF001
+    mine = (row.month == first.month, row.mailing_id == first.mailing_id, row.number.in_(alike))
+    again = DELIVERIES.update().where(*mine, DEFERRED)
+    connection.execute(again.values(state=DeliveryState.QUEUED, batch_id=batch, next_at=None))
+    return len(alike)
 
 
 def _open_mailings(now: datetime, mailing: int | None) -> Any:
@@ -111,9 +117,10 @@ def next_due(engine: Engine, *, mailing: int) -> float | None:
     return min((at for at in (retry, lease) if at is not None), default=None)
 
 
-def close_late(engine: Engine, *, now: datetime) -> int:
+def close_late(engine: Engine, *, now: datetime, write: Write[Any] | None = None) -> int:
     """
     Close what may not be handed over any more: the rest of mailings past their deadline, and of cancelled ones.
+    What is still unconfirmed at the deadline is closed as that.
 
     Batches in a worker's hand are left to it; they are closed here once they come back. How many deliveries closed.
     """
@@ -126,15 +133,20 @@ def close_late(engine: Engine, *, now: datetime) -> int:
     query = select(row.id, row.month, row.state).where(or_(late, row.state == MailingState.CANCELLED), waiting)
     with reading(engine) as session:
         mailings = session.connection().execute(query).all()
-    closed = 0
+    closed, write = 0, write or in_transaction(engine)
     for mailing in mailings:
         cancelled = mailing.state == MailingState.CANCELLED
         state = DeliveryState.CANCELLED if cancelled else DeliveryState.EXPIRED
-        with writing(engine) as session:
-            closed += close_rest(
-                session.connection(), mailing, state, "the mailing was cancelled" if cancelled else "too late", now
-            )
-    return closed
+        reason = "the mailing was cancelled" if cancelled else "too late"
+        closed += write(partial(close_rest, mailing=mailing, state=state, reason=reason, now=now))
+    return closed + int(write(partial(_close_doubts, now=now)))
+
+
+def _close_doubts(connection: Connection, *, now: datetime) -> int:
+    over = select(MAILINGS.c.id).where(MAILINGS.c.expires_at <= now)
+    doubts = DELIVERIES.update().where(AMBIGUOUS, DELIVERIES.c.mailing_id.in_(over))
+    closed = {"state": DeliveryState.CLOSED_UNCONFIRMED.value, "updated_at": now.timestamp()}
+    return int(connection.execute(doubts.values(**closed)).rowcount)
 
 
 def close_rest(connection: Connection, mailing: Any, state: str, reason: str, now: datetime) -> int:

@@ -6,25 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
-from digest.database import writing
+from digest.database import Write
 from digest.deliveries.claims import (
     IN_HAND,
-    WRITE_OUTCOME,
     facts_of,
     is_open,
     open_rows,
-    outcome,
     recipients_of,
     set_batch,
     within,
 )
+from digest.deliveries.outcomes import outcome, write_outcomes
 from digest.deliveries.tables import BATCHES, DELIVERIES
-from digest.values import BatchState, DeliveryState, Proof, Recipient
+from digest.values import BatchState, DeliveryState, Proof, Receipt, Recipient
 from subscribers.tokens import Keys
 
-POISONOUS = 3  # crashes with a delivery alone in hand
+POISONOUS = 3  # crashes with a delivery alone in hand, after the one in company that made it suspect
+
+
+FINAL = frozenset({DeliveryState.ACCEPTED, DeliveryState.FAILED, DeliveryState.AMBIGUOUS})
+SUSPECT = -1  # crashes of a delivery that never was alone in hand, but was by itself in its batch
 
 
 class Prover(Protocol):
@@ -42,34 +45,40 @@ class _Hand:
 
 
 def give_back(
-    engine: Engine, batch_id: int, fence: int, *, now: datetime, prover: Prover | None, proof: Proof | None, keys: Keys,
-    crashed: bool,
+    write: Write[Counter[str]], batch_id: int, fence: int, *, now: datetime, prover: Prover | None, proof: Proof | None,
+    keys: Keys, crashed: bool, alone: bool = True, receipts: Sequence[Receipt] = (),
 ) -> Counter[str]:  # fmt: skip
     """
     End a claim whose batch is not done: what never left is queued again, what may have left is settled by proof.
 
-    Without proof it becomes ambiguous. After a crash the batch comes back in two halves, so that a delivery that
-    kills its worker ends up alone; alone at three crashes it is failed as poison.
+    Without proof it becomes ambiguous. `receipts` are outcomes that could not be written before. After a crash the batch
+    comes back in two halves, so that a delivery that kills its worker ends up by itself, and is then claimed with nothing
+    else in hand. `alone`: the dead worker held nothing but this batch. A delivery that was alone in hand at three crashes
+    is failed as poison.
 
     Returns:
         How many deliveries went which way, by state. Empty when the claim with that fence is over already.
     """
-    with writing(engine) as session:
-        connection = session.connection()
+
+    def give(connection: Connection) -> Counter[str]:
         mine = (BATCHES.c.id == batch_id, BATCHES.c.fence == fence, BATCHES.c.state.in_(IN_HAND))
         batch = connection.execute(select(*BATCHES.c).where(*mine).with_for_update()).first()
         if batch is None:
             return Counter()
-        hand = _in_hand(connection, batch, now, keys)
-        outcomes, again = _judge(batch, hand, prover, proof, now)
-        if crashed and len(again) == 1 and batch.first_number == batch.last_number and batch.attempt >= POISONOUS:
+        said = [outcome(batch, one.number, one.state, one.detail, now) for one in receipts if one.state in FINAL]
+        write_outcomes(connection, said)
+        unsent = {one.number for one in receipts} - {one["first"] for one in said}
+        outcomes, again = _judge(batch, _in_hand(connection, batch, now, keys), prover, proof, now, unsent)
+        crashes = _crashes(batch, again, crashed=crashed, alone=alone)
+        if crashes >= POISONOUS:
             outcomes.append(outcome(batch, again.pop(), DeliveryState.FAILED, "poison", now))
-        if outcomes:
-            connection.execute(WRITE_OUTCOME, outcomes)
-        _ready_again(connection, batch, again, crashed=crashed)
-        went = Counter(one["new_state"] for one in outcomes)
+        write_outcomes(connection, outcomes)
+        _ready_again(connection, batch, again, crashed=crashed, crashes=crashes)
+        went = Counter(one["state"] for one in (*said, *outcomes))
         went[DeliveryState.QUEUED.value] = len(again)
         return +went
+
+    return write(give)
 
 
 def _in_hand(connection: Connection, batch: Any, now: datetime, keys: Keys) -> _Hand:
@@ -85,12 +94,14 @@ def _in_hand(connection: Connection, batch: Any, now: datetime, keys: Keys) -> _
 
 
 def _judge(
-    batch: Any, hand: _Hand, prover: Prover | None, proof: Proof | None, now: datetime
+    batch: Any, hand: _Hand, prover: Prover | None, proof: Proof | None, now: datetime, unsent: set[int]
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """Outcomes to write, and the numbers that go back to the queue."""
     outcomes, again = [], list(hand.unmarked)
     for recipient in hand.marked:
         handed = prover.prove(proof, recipient) if prover and proof else None
+        if recipient.number in unsent:
+            handed = False
         if handed is False:
             again.append(recipient.number)
             outcomes.append(outcome(batch, recipient.number, DeliveryState.QUEUED, "", now))
@@ -101,17 +112,26 @@ def _judge(
     return outcomes, sorted(again)
 
 
-def _ready_again(connection: Connection, batch: Any, again: Sequence[int], *, crashed: bool) -> None:
+def _crashes(batch: Any, again: Sequence[int], *, crashed: bool, alone: bool) -> int:
+    """
+    Crashes that this one delivery alone can have caused.
+
+    In company a crash only makes it suspect (-1 counts as that: see SUSPECT), so that the next claim takes it alone.
+    """
+    if not crashed or len(again) != 1 or batch.first_number != batch.last_number:
+        return int(batch.crashes) if not crashed else 0
+    return max(int(batch.crashes), 0) + 1 if alone else int(batch.crashes) or SUSPECT
+
+
+def _ready_again(connection: Connection, batch: Any, again: Sequence[int], *, crashed: bool, crashes: int) -> None:
     if not again:
         set_batch(connection, batch.id, state=BatchState.DONE, owner="")
         return
     half = (len(again) + 1) // 2 if crashed else len(again)
     _split_off(connection, batch, again[half:])
-    alone_before = batch.first_number == batch.last_number
     set_batch(
         connection, batch.id, state=BatchState.READY, owner="", lease_until=0.0, fence=batch.fence + 1,
-        first_number=again[0], last_number=again[half - 1],
-        attempt=(batch.attempt if alone_before else 0) if crashed else batch.attempt - 1,
+        first_number=again[0], last_number=again[half - 1], crashes=crashes,
     )  # fmt: skip
 
 
@@ -130,5 +150,6 @@ def new_batch(connection: Connection, like: Any) -> int:
     kept = ("mailing_id", "month", "proof_id", "channel", "transport", "first_number", "last_number", "priority")
     row = {name: like[name] for name in kept} | {
         "state": BatchState.READY, "not_before": 0.0, "owner": "", "lease_until": 0.0, "fence": 0, "attempt": 0,
+        "crashes": 0, "stamp": 0,
     }  # fmt: skip
     return int(connection.execute(BATCHES.insert().returning(BATCHES.c.id), row).scalar_one())

@@ -23,7 +23,7 @@ from digest.crashes import crash_point
 from digest.errors import StorageError
 from digest.settings import Settings
 from digest.splice import fill
-from digest.transports import Mark
+from digest.transports import Handed, Mark, nothing
 from digest.values import DeliveryState, Proof, Receipt, Recipient
 
 GROUP = 500
@@ -46,6 +46,7 @@ class Outbox:
 
     folder: Path
     place: str
+    appetite: int = 1  # the disk is one
     _aside: Path = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +64,9 @@ class Outbox:
     def prove(self, proof: Proof, recipient: Recipient) -> bool:
         """The file is there, or it is not: a disk is never in doubt."""
         return self.path(proof, recipient).exists()
+
+    def close(self) -> None:
+        """Nothing is held but the folder for files being written, which goes with the object."""
 
     def path(self, proof: Proof, recipient: Recipient) -> Path:
         """Where a delivery's file goes. Its name holds no personal data."""
@@ -92,7 +96,7 @@ class Outbox:
                 left.unlink(missing_ok=True)
 
 
-def open_transport(settings: Settings, place: str) -> Outbox:
+def open_transport(settings: Settings, place: str, _handed: Handed = nothing) -> Outbox:
     """The transport that the settings name, ready to take one edition's messages."""
     return Outbox(settings.outbox_folder, place)
 

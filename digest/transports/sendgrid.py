@@ -27,7 +27,7 @@ from digest.errors import SettingsError, TransportError, UnreachableError
 from digest.reaching import direct_opener
 from digest.settings import Settings
 from digest.tagged import Tagged, tagged
-from digest.transports import Mark
+from digest.transports import Handed, Mark, nothing
 from digest.values import Blank, DeliveryState, Proof, Receipt, Recipient
 from subscribers.addresses import normalise
 
@@ -59,6 +59,7 @@ class SendGrid:
     most: int
     within: float
     sandbox: bool = False
+    appetite: int = 1  # one request at a time
     _untaken: set[str] = field(default_factory=set, repr=False)  # ids of deliveries marked, and surely not taken
     _rest_until: float = 0.0  # monotonic
     _unclear: int = 0
@@ -82,6 +83,9 @@ class SendGrid:
             self._untaken |= _ids(mine)
             yield from self._hand(sending, mine)
         yield from sending.refused
+
+    def close(self) -> None:
+        """Nothing is held between requests."""
 
     def prove(self, _proof: Proof, recipient: Recipient) -> bool | None:
         """False while this very object knows that SendGrid did not take it; else only an event can tell."""
@@ -144,7 +148,7 @@ class SendGrid:
             )
 
 
-def open_transport(settings: Settings, _place: str) -> SendGrid:
+def open_transport(settings: Settings, _place: str, _handed: Handed = nothing) -> SendGrid:
     """
     The transport as the settings have it.
 

@@ -29,7 +29,7 @@ from digest.deliveries import (
     run_batch,
     settle,
 )
-from digest.deliveries.claims import backoff
+from digest.deliveries.marking import backoff
 from digest.deliveries.owners import is_gone, owner_name
 from digest.errors import NotFoundError, StorageError, TransitionError
 from digest.values import DeliveryState, Receipt
@@ -40,6 +40,8 @@ LEASE = 60.0
 
 class Wire:
     """A transport for these tests: keeps what was handed over, and answers as it is told to."""
+
+    appetite = 1
 
     def __init__(self, answers=None, prove=None, fails_after=None):
         self.handed, self.answers, self.proves, self.fails_after = [], answers or {}, prove, fails_after
@@ -160,7 +162,7 @@ def test_the_urgent_mailing_goes_first(engine):
     urgent = open_mailing(
         engine, edition_id=2, version=1, digest_id=1, shares=[slow.share()], now=NOW, expires_at=DEADLINE, priority=9
     )
-    assert take(engine).mailing == urgent
+    assert take(engine).mailing_id == urgent
 
 
 # the marker and the records -----------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_nothing_in_it_names_the_reader():
     assert b"T" * 28 not in raw
     other = push.fill(
         push.proof(sample_edition(), Variant(segment="", language="en"), PRINTER, Links(BASE)),
-        replace(READER, delivery_id="e" * 40, name="Bea"),
+        READER._replace(delivery_id="e" * 40, name="Bea"),
     )
     assert other == raw.replace(b"d" * 40, b"e" * 40)
 

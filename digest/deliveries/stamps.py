@@ -1,0 +1,57 @@
+"""
+Stamps of markers: by them we notice that the database is an older copy of itself.
+
+Every commit that lets messages leave carries a stamp, which grows. The newest one is also kept in a small file outside
+the database: after a restore from a backup the file knows of a later one than the tables do.
+"""
+
+import os
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_STAMP = struct.Struct(">Q")
+
+
+class Stamps:
+    """
+    Microseconds since 1970, each larger than any before. `file` None: nothing is kept outside the database.
+
+    A plain write survives the end of the process; only a loss of power together with a restore could hide the last of
+    them, so the file is synced once in a while instead of at every marker.
+    """
+
+    def __init__(self, file: Path | None, newest: int = 0) -> None:
+        self.newest = max(newest, newest_kept(file))
+        self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o640) if file is not None else -1
+        self._synced = 0.0
+
+    def next(self) -> int:
+        """The next stamp: the clock's, or one more than the last where the clock went back."""
+        self.newest = max(self.newest + 1, time.time_ns() // 1000)
+        return self.newest
+
+    def keep(self, stamp: int) -> None:
+        """Write it outside the database; called after the commit that holds it, and before anything leaves."""
+        if self._handle < 0:
+            return
+        os.pwrite(self._handle, _STAMP.pack(stamp), 0)
+        if time.monotonic() - self._synced > 1.0:
+            os.fdatasync(self._handle)
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            with suppress(OSError):
+                os.fsync(self._handle)
+            os.close(self._handle)
+            self._handle = -1
+
+
+def newest_kept(file: Path | None) -> int:
+    """The stamp in the file; 0 where there is none."""
+    try:
+        return int(_STAMP.unpack(file.read_bytes()[: _STAMP.size])[0]) if file is not None else 0
+    except (FileNotFoundError, struct.error):
+        return 0
