@@ -29,12 +29,27 @@ class Settings(BaseSettings):
     base_url: str = "http://localhost:8000"
     hash_key: SecretStr = SecretStr("")
     token_keys: SecretStr = SecretStr("")
-    email_transport: Literal["outbox", "sendgrid"] = "outbox"
+    email_transport: Literal["outbox", "sendgrid", "smtp"] = "outbox"
     push_transport: Literal["outbox"] = "outbox"
     sendgrid_key: SecretStr = SecretStr("")
     sendgrid_host: str = "https://api.sendgrid.com"
     sendgrid_requests: int = Field(default=500, ge=1, le=1000)
     sendgrid_sandbox: bool = False
+    smtp_servers: Words = ()
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_auth: Literal["auto", "plain", "login", "xoauth2"] = "auto"
+    smtp_ca: Path | None = None
+    smtp_connections: int = Field(default=10, ge=1, le=200)
+    smtp_per_connection: int = Field(default=1000, ge=1)
+    smtp_hello: str = ""
+    smtp_bounces: str = ""
+    smtp_verp: bool = False
+    smtp_rates: str = ""
+    smtp_domain_rates: str = ""
+    smtp_ramp: str = ""
+    smtp_patience: float = Field(default=1.0, ge=0.01, le=10)
     batch_size: int = Field(default=500, ge=50, le=1000)
     lease: float = Field(default=60.0, ge=2, le=3600)
     weights: Weights = dict(DEFAULT_WEIGHTS)
@@ -61,7 +76,7 @@ class Settings(BaseSettings):
             raise ValueError("weights are 0 or more, and at least one is above 0")
         return value
 
-    @field_validator("fetch_allow", mode="before")
+    @field_validator("fetch_allow", "smtp_servers", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
@@ -119,6 +134,6 @@ def _in_words(error: ValidationError) -> str:
     fault = error.errors()[0]
     name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else PREFIX + "..."
     allowed = fault["msg"].removeprefix("Value error, ")
-    secret = name in {f"{PREFIX}HASH_KEY", f"{PREFIX}TOKEN_KEYS", f"{PREFIX}SENDGRID_KEY"}
+    secret = name.removeprefix(PREFIX) in {"HASH_KEY", "TOKEN_KEYS", "SENDGRID_KEY", "SMTP_PASSWORD"}
     held = "" if secret or name not in os.environ else f" ({os.environ[name]!r} is in the environment)"
     return f"{name} is wrong: {allowed}{held}. See .env.example for what it means."

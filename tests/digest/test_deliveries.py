@@ -425,8 +425,9 @@ def test_a_stop_is_heard_between_batches_and_nothing_is_lost(engine):
     readers(engine, 150)
     opened(engine, house)
     wire, told = Wire(), []
-    run(engine, wire, told=lambda *count: told.append(count), stop=lambda: len(told) >= 2)
-    assert told == [(50, 150), (100, 150)]
+    run(engine, wire, told=lambda *count: told.append(count), stop=lambda: bool(told) and told[-1][0] >= 100)
+    assert told == sorted(told)
+    assert told[-1] == (100, 150)
     assert run(engine, wire).done
 
 
