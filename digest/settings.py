@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     sendgrid_key: SecretStr = SecretStr("")
     sendgrid_host: str = "https://api.sendgrid.com"
     sendgrid_requests: int = Field(default=500, ge=1, le=1000)
+    sendgrid_open: int = Field(default=4, ge=1, le=32)
     sendgrid_sandbox: bool = False
     smtp_servers: Words = ()
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"

@@ -7,10 +7,12 @@ values and one join, whatever the message's size.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
-from digest.blanks import FILLS, ROOM, BlankError, Marks, quoted_printable
+from digest.blanks import FILLS, PLAIN_FIELDS, ROOM, BlankError, Marks, plain_values, quoted_printable
 from digest.values import Blank, Compiled, Recipient
 from subscribers.addresses import HeaderValue
 
@@ -24,24 +26,48 @@ FORMAT = 1  # of packed messages
 
 
 class Filler:
-    """A compiled message made ready for many readers: each distinct blank is worked out once, wherever it stands."""
+    """
+    A compiled message made ready for many readers: each value is worked out once, wherever it stands.
+
+    Finished bytes stand at the even places, blanks at the odd ones. Most blanks are the token's, so that list starts
+    out full of it, and only the others are set one by one.
+    """
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
-        self._pieces = list(compiled.pieces)
-        places: dict[Blank, list[int]] = {}
-        for place, piece in enumerate(compiled.pieces):
-            if isinstance(piece, Blank):
-                places.setdefault(piece, []).append(place)
-        self._places = [(FILLS[blank], found) for blank, found in places.items()]
+        self._finished, blanks = _apart(compiled.pieces)
+        often = [blank for blank, _ in Counter(blanks).most_common()] or [Blank("token", "raw")]
+        self._fills = [FILLS[blank] for blank in often]
+        self._plainly = _picker([PLAIN_FIELDS.index(blank.field) for blank in often])
+        self._others = [(2 * at + 1, often.index(blank)) for at, blank in enumerate(blanks) if blank != often[0]]
 
     def __call__(self, recipient: Recipient) -> bytes:
-        pieces: list[Any] = self._pieces.copy()
-        for fill_one, places in self._places:
-            value = fill_one(recipient)
-            for place in places:
-                pieces[place] = value
+        plain = plain_values(recipient)
+        values = self._plainly(plain) if plain else [fill_one(recipient) for fill_one in self._fills]
+        pieces = [values[0]] * (2 * len(self._finished) - 1)
+        pieces[::2] = self._finished
+        for place, which in self._others:
+            pieces[place] = values[which]
         return b"".join(pieces)
+
+
+def _apart(pieces: Sequence[bytes | Blank]) -> tuple[list[bytes], list[Blank]]:
+    """The finished bytes between the blanks, one more of them than there are blanks; and the blanks."""
+    finished, blanks = [b""], []
+    for piece in pieces:
+        if isinstance(piece, Blank):
+            blanks.append(piece)
+            finished.append(b"")
+        else:
+            finished[-1] += piece
+    return finished, blanks
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
+    """Takes from a reader's values those at `places`, in their order."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: [values[place] for place in places]
 
 
 _fillers: dict[int, Filler] = {}

@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from digest.database import open_engine
 from digest.deliveries import deliver
 from digest.settings import read_settings
 from digest.transports.sendgrid import SendGrid, open_transport
+from digest.values import Receipt
 from tests.newsroom import KEYS
 
 KEY = "SG.test-key-of-nobody"
@@ -34,12 +35,18 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class Says:
-    """One answer. `taken`: the mail leaves in spite of the answer, which is what nobody can know."""
+    """
+    One answer.
+
+    `taken`: the mail leaves in spite of the answer, which is what nobody can know. `then_closes`: the connection is
+    closed after it without a word, as load balancers do.
+    """
 
     status: int
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     taken: bool = False
+    then_closes: bool = False
 
 
 SILENT = Says(0, taken=True)  # takes it, and says nothing until it is stopped
@@ -50,12 +57,33 @@ def refuses(*faults: tuple[str, str | None], status: int = 400) -> Says:
     return Says(status, {"errors": [{"message": message, "field": where, "help": None} for message, where in faults]})
 
 
+class Ours:
+    """A mark by which all that is asked for is ours, or what `ours` makes of it. It keeps what it was asked."""
+
+    def __init__(self, ours: Callable[[set[int]], set[int]] = set, *, stopped: bool = False) -> None:
+        self.ours, self.stopped, self.asked = ours, stopped, []
+
+    def __call__(self, numbers: list[int], done: list[Receipt] = ()) -> set[int]:
+        assert not done
+        self.asked.append(list(numbers))
+        return self.ours(set(numbers))
+
+
 @dataclass
 class StandIn:
-    """What was asked (every request's JSON, and its headers), what was taken, and what is lined up to be said."""
+    """
+    What was asked (every request's JSON, and its headers), what was taken, and what is lined up to be said.
+
+    `connections` counts those that were opened, `at_once` the most requests that were open at any moment.
+    """
 
     port: int = 0
     scheme: str = "http"
+    connections: int = 0
+    open: int = 0
+    at_once: int = 0
+    opened: list[SendGrid] = field(default_factory=list)
+    counting: threading.Lock = field(default_factory=threading.Lock)
     asked: list[dict] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     taken: list[dict] = field(default_factory=list)
@@ -84,9 +112,21 @@ class StandIn:
         return said
 
     def transport(self, **changes: object) -> SendGrid:
-        """Our transport, pointed here."""
+        """Our transport, pointed here; it is closed at the end."""
         own = {"sendgrid_key": KEY, "sendgrid_host": self.host, **changes}
-        return open_transport(read_settings(**own), "global/2026-11-23")
+        self.opened.append(open_transport(read_settings(**own), "global/2026-11-23"))
+        return self.opened[-1]
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        with self.counting:
+            self.open += 1
+            self.at_once = max(self.at_once, self.open)
+        try:
+            yield
+        finally:
+            with self.counting:
+                self.open -= 1
 
 
 def addresses(body: dict) -> list[str]:
@@ -105,32 +145,47 @@ def breach(body: dict) -> tuple[str, str | None] | None:
         return "from and subject are needed", "from"
     if max(Counter(address.lower() for address in addresses(body)).values()) > 1:
         return "an address is named twice", "personalizations"
-    for at, one in enumerate(people):
-        if fault := personal_breach(one):
-            return fault, f"personalizations.{at}.to"
-    return None
+    said = [("headers", headers_breach(body.get("headers", {})))]
+    said += [(f"personalizations.{at}.to", personal_breach(one)) for at, one in enumerate(people)]
+    return next(((fault, where) for where, fault in said if fault), None)
+
+
+def headers_breach(headers: Mapping[str, object]) -> str | None:
+    if {name.lower() for name in headers} & RESERVED:
+        return "a reserved header"
+    return None if all(isinstance(value, str) for value in headers.values()) else "values are strings"
 
 
 def personal_breach(one: dict) -> str | None:
     if any("@" not in to["email"] or set(to.get("name", "")) & set(",;") for to in one["to"]):
         return "Does not contain a valid address."
-    if {name.lower() for name in one.get("headers", {})} & RESERVED:
-        return "a reserved header"
-    values = {**one.get("substitutions", {}), **one.get("custom_args", {}), **one.get("headers", {})}
-    if not all(isinstance(value, str) for value in values.values()):
-        return "values are strings"
-    if len(json.dumps(one.get("substitutions", {})).encode()) > 10_000:
-        return "substitutions over 10,000 bytes"
+    if fault := headers_breach(one.get("headers", {})):
+        return fault
+    for name in ("substitutions", "custom_args"):
+        values = one.get(name, {})
+        if not all(isinstance(value, str) for value in values.values()):
+            return "values are strings"
+        if sum(len(key.encode()) + len(value.encode()) for key, value in values.items()) > 10_000:
+            return f"{name} over 10,000 bytes"
     return None
 
 
 def mail_to(body: dict, address: str) -> tuple[str, str]:
     """(text, html) as SendGrid would mail it to one reader."""
-    one = next(one for one in body["personalizations"] if one["to"][0]["email"] == address)
+    one = slip_of(body, address)
     parts = [part["value"] for part in body["content"]]
     for tag, value in one["substitutions"].items():
         parts = [part.replace(tag, value) for part in parts]
     return parts[0], parts[1]
+
+
+def headers_to(body: dict, address: str) -> dict[str, str]:
+    """The message's own headers as one reader gets them: theirs are merged with everybody's, and win."""
+    return {**body["headers"], **slip_of(body, address)["headers"]}
+
+
+def slip_of(body: dict, address: str) -> dict:
+    return next(one for one in body["personalizations"] if one["to"][0]["email"] == address)
 
 
 @contextmanager
@@ -139,12 +194,24 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
     here = StandIn(scheme="https" if identity else "http")
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are kept open, as the real one keeps them
         timeout = SILENCE
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            with here.counting:
+                here.connections += 1
 
         def do_POST(self) -> None:
+            with here.counted():
+                self._hear()
+
+        def _hear(self) -> None:
             size = int(self.headers["content-length"])
             raw = self.rfile.read(size)
             if len(raw) < size:
+                self.close_connection = True
                 return  # the other side died while it spoke
             body = json.loads(raw)
             here.headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -153,6 +220,7 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
             here.arrived.set()
             if said == SILENT:
                 here.over.wait(SILENCE)
+                self.close_connection = True
             elif said == RESETS:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, packed("ii", 1, 0))
                 self.close_connection = True
@@ -174,6 +242,7 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+            self.close_connection = self.close_connection or said.then_closes
 
         def log_message(self, *args: object) -> None:
             return
@@ -193,15 +262,19 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
     try:
         yield here
     finally:
+        for transport in here.opened:
+            transport.close()
         here.over.set()
         server.shutdown()
         server.server_close()
         thread.join(5)
 
 
-def work(url: str, host: str, mailing: int, lease: float = 30.0, most: int = 500) -> None:
+def work(url: str, host: str, mailing: int, lease: float = 30.0, most: int = 500, at_once: int = 4) -> None:
     """What the kill tests run in a process of its own: deliver all that is due by the stand-in at `host`."""
-    settings = read_settings(sendgrid_key=KEY, sendgrid_host=host, sendgrid_requests=most, lease=lease)
+    settings = read_settings(
+        sendgrid_key=KEY, sendgrid_host=host, sendgrid_requests=most, lease=lease, sendgrid_open=at_once
+    )
     transports = {"sendgrid": open_transport(settings, "global/2026-11-23")}
     deliver(
         open_engine(url), transports, mailing=mailing, keys=KEYS, lease=lease, clock=lambda: datetime.now(UTC),

@@ -36,6 +36,9 @@ def test_no_move_leaves_a_final_state_and_none_skips_approval(state, verb, who):
         after = editions.move(state, verb, who=who)
     except TransitionError:
         return
+    if verb == "send again":  # what was left unconfirmed, by a person's word, and nothing else leaves a final state
+        assert (state, after) == (S.SENT, S.SENDING)
+        return
     assert state not in FINAL
     if after == S.SENDING:
         assert state in {S.APPROVED, S.PAUSED}

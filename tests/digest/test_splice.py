@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digest import splice
-from digest.blanks import FILLS, BlankError, Marks, _shown, mailbox, unstructured
+from digest.blanks import (
+    FILLS,
+    PLAIN_FIELDS,
+    BlankError,
+    Marks,
+    _shown,
+    is_plain,
+    mailbox,
+    plain_values,
+    unstructured,
+)
 from digest.splice import compile_message, fill, pack, stuffed, unpack
 from digest.values import Blank, Compiled, Recipient
 from subscribers.addresses import header_value
@@ -119,6 +129,27 @@ def test_the_text_part_keeps_to_76_signs_a_line_and_decodes_to_what_was_written(
     text = read(raw)[1]
     assert text.endswith(f"https://n.example/m/{'T' * 28}/leave\nto {address}.\n")
     assert "\n.a dot first\n" in text
+
+
+ADDRESSES = st.from_regex(r"[A-Za-z.+_'-]{1,70}@[a-z.-]{1,40}", fullmatch=True) | st.sampled_from(
+    ["ana@example.net", "ANA@Example.net", "a" * 60 + "@n.example", ".ana@example.net", "ana@xn--bcher-kva.example"]
+)
+
+
+@given(st.from_regex(r"[A-Za-z0-9 ]{0,62}", fullmatch=True) | NAMES, ADDRESSES)
+def test_the_short_way_for_plain_readers_says_what_the_careful_way_says(name, address):
+    one = reader(name, address)
+    plain = dict(zip(PLAIN_FIELDS, plain_values(one) or (), strict=False))
+    assert bool(plain) == is_plain(one)
+    for blank, fill_one in FILLS.items() if plain else ():
+        assert plain[blank.field] == fill_one(one), blank
+
+
+def test_an_everyday_reader_goes_the_short_way_and_one_who_needs_escaping_does_not():
+    assert is_plain(reader("Ana Garcia 2", "ana.garcia+news@mail.example.net"))
+    assert is_plain(reader("", "ana@example.net"))
+    for name, address in (("O'Neil", "a@b.example"), ("Ana", "o'neil@b.example"), ("A  B", "a@b.example")):
+        assert not is_plain(reader(name, address))
 
 
 def test_the_parts_are_text_first_and_headers_decode():

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from itertools import count
 
-from tests.sinks.running import Book, end_with_parent
+from tests.sinks.running import Book, serve_parent
 
 LENGTH = re.compile(rb"^content-length: *(\d+)", re.MULTILINE | re.IGNORECASE)
 KEY = re.compile(rb"^authorization: *Bearer (\S+)", re.MULTILINE | re.IGNORECASE)
@@ -115,5 +115,6 @@ def serve(script: Script) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    serve(Script(**json.loads(sys.argv[1])))
+    script = Script(**json.loads(sys.argv[1]))
+    serve_parent(script)
+    serve(script)

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from tests.sinks.running import Book, end_with_parent
+from tests.sinks.running import Book, serve_parent
 
 HEAD = 4096  # bytes of a message in which its Message-ID stands
 MESSAGE_ID = re.compile(rb"^Message-ID: *<([^@>]*)@?[^>]*>", re.MULTILINE | re.IGNORECASE)
@@ -206,5 +206,6 @@ async def serve(script: Script) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    asyncio.run(serve(Script(**json.loads(sys.argv[1]))))
+    script = Script(**json.loads(sys.argv[1]))
+    serve_parent(script)
+    asyncio.run(serve(script))
