@@ -154,8 +154,8 @@ class Conversation(asyncio.Protocol):
             done, self._kept = (self._kept[1],), None
         else:
             self.flush()
+        self.pool.ask(self, parcel, done)  # answered in a later round of the loop, if it could be asked at all
         self.asking, self.deadline, self._asked = True, math.inf, self.pool.clock()
-        self.pool.ask(self, parcel, done)
 
     def answered(self, *, ours: bool) -> None:
         """The ledger has written the marker, or will not: then the connection ends without the dot."""

@@ -67,7 +67,7 @@ class Letter:
         if not sender:
             raise ContentError("The message names no sender in From: set DIGEST_SMTP_BOUNCES, or print it again.")
         self.answered = self.refused = 0
-        self.condemned = False
+        self.condemned: ContentError | None = None  # servers refuse the message itself
         self.wide = _is_wide(compiled)
         self._signer = signer_for(own.rpartition("@")[2])
         whole = _ended(compiled)

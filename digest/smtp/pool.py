@@ -31,6 +31,7 @@ GOODBYE = 2.0  # seconds, times the patience where that is less than 1
 CROWDED = 10.0  # seconds without another try when the server lets no more connections in
 MOST_LOST = 3  # connections that may break under one delivery, then it is put off
 TRIAL, MOST_REFUSED = 50, 10  # messages; more refused of the first ones, and the fault is the message's
+USED_UP = "the rate for {} is used up"
 SUSPECT = 10  # recipients refused before any was taken, and the fault is the account's
 
 
@@ -84,7 +85,8 @@ class Pool:
     # what comes in --------------------------------------------------------------------------------------------------
 
     def deliver(self, consignment: Consignment, parcels: Iterable[Parcel]) -> None:
-        for parcel in parcels:
+        consignment.error = consignment.letter.condemned  # claimed before the run has heard of it
+        for parcel in parcels if consignment.error is None else ():
             parcel.lane = self._lanes[parcel.domain]
             consignment.open += 1
             self._queue.append(parcel)
@@ -309,7 +311,7 @@ class Pool:
         if not wait:
             return True
         if PATIENT < wait < math.inf:
-            self._defer(parcel, f"the rate for {lane.domain} is used up", wait)
+            self._defer(parcel, USED_UP.format(lane.domain), wait)
         else:
             parcel.since = parcel.since or now
             lane.waiting.append(parcel)
@@ -380,13 +382,11 @@ class Pool:
         letter = parcel.consignment.letter
         letter.refused += 1
         if letter.condemned or (letter.answered <= TRIAL and letter.refused > MOST_REFUSED):
-            letter.condemned = True  # also for batches that were claimed before the run has heard of it
-            self.fail(
-                ContentError(
-                    f"The SMTP server refuses the message itself ({words}): {letter.refused} of the first "
-                    f"{letter.answered}. Mend the edition or its sender, then resume it."
-                )
+            letter.condemned = ContentError(
+                f"The SMTP server refuses the message itself ({words}): {letter.refused} of the first "
+                f"{letter.answered}. Mend the edition or its sender, then resume it."
             )
+            self.fail(letter.condemned)
 
     def _suspect(self, parcel: Parcel, receipt: Receipt) -> None:
         parcel.consignment.suspect(receipt)
@@ -485,6 +485,9 @@ class Pool:
             if not self._idle:
                 break
             self.spread()
+        wait = lane.wait(now)
+        while lane.waiting and PATIENT < wait < math.inf:
+            self._defer(lane.waiting.popleft(), USED_UP.format(lane.domain), wait)
         while lane.waiting and now - lane.waiting[0].since > PATIENT:
             self._defer(lane.waiting.popleft(), f"{lane.domain} takes mail too slowly for all at once", None)
         if not lane.waiting:

@@ -1,0 +1,83 @@
+"""kill -9 while an edition leaves by SMTP: nobody is lost, nobody gets it twice, and what nobody can know is shown."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from sqlalchemy import update
+
+from digest.deliveries.tables import DELIVERIES
+from tests.kill_scenes import asleep_past_its_lease, killed_in, over_one_row
+from tests.kills import HANDS, Plan, Trial, prepared, trial
+from tests.sinks.running import sink
+
+FEW = Plan(by="smtp", readers=400, kills=20, hands=3)
+MANY = Plan(by="smtp", readers=3000, kills=60, seed=2, **HANDS["smtp"])
+NONE = Plan(by="smtp", readers=60, kills=0, hands=2)
+
+
+def test_twenty_kills_at_random_moments_on_sqlite(sqlite_engine, tmp_path):
+    assert trial(sqlite_engine, FEW, tmp_path).faults == []
+
+
+@pytest.mark.postgres
+def test_twenty_kills_at_random_moments_on_postgresql(postgres_engine, tmp_path):
+    assert trial(postgres_engine, FEW.among(3), tmp_path).faults == []
+
+
+@pytest.mark.slow
+def test_sixty_kills_on_sqlite(sqlite_engine, tmp_path):
+    assert trial(sqlite_engine, MANY, tmp_path).faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_sixty_kills_among_several_workers_on_postgresql(postgres_engine, tmp_path, workers):
+    assert trial(postgres_engine, MANY.among(workers), tmp_path).faults == []
+
+
+@pytest.mark.parametrize("window", ["after_claim", "after_mark", "after_mark:9", "before_record:3", "after_record:5"])
+def test_a_kill_in_a_named_window_leaves_at_most_one_reader_for_each_connection_in_doubt(
+    sqlite_engine, tmp_path, window
+):
+    result = killed_in(window, sqlite_engine, NONE, tmp_path)
+    assert result.faults == []
+    assert result.doubts <= NONE.hands
+    assert result.doubts == 0 or window != "after_claim"
+
+
+@pytest.mark.postgres
+def test_a_worker_that_wakes_up_past_its_lease_writes_nothing_and_sends_nothing_that_is_not_shown_in_doubt(
+    postgres_engine, tmp_path
+):
+    awoken = asleep_past_its_lease(postgres_engine, replace(NONE, readers=150, hands=4), tmp_path)
+    assert awoken.writes == 0
+    assert awoken.unshown == set()
+    assert len(awoken.late) <= 4
+    assert (awoken.result.twice, awoken.result.lost, awoken.result.false, awoken.result.done) == (0, 0, 0, True)
+
+
+def test_a_row_that_ends_every_worker_is_found_out_and_everyone_else_is_served(sqlite_engine, tmp_path):
+    crashes, fate, result = over_one_row(sqlite_engine, NONE, tmp_path, number=17)
+    assert fate == "failed: poison"
+    assert 4 <= crashes <= 12  # halved until it is by itself, then alone three times
+    assert (result.states["failed"], result.lost, result.twice, result.false) == (1, 1, 0, 0)
+    assert result.states["accepted"] + result.states["ambiguous"] == NONE.readers - 1
+    assert result.states["ambiguous"] <= crashes * NONE.hands
+    assert result.done, result.books
+
+
+def test_the_count_itself_notices_a_copy_a_false_word_and_a_loss(sqlite_engine, tmp_path):
+    book = tmp_path / "book"
+    with sink("smtp", book) as there:
+        count = Trial(sqlite_engine, there, NONE, prepared(sqlite_engine, NONE), Random(1))
+        assert count.run().faults == []
+    lines = book.read_text().splitlines(keepends=True)
+    book.write_text("".join([lines[0], *lines]))
+    assert count.count().faults == ["1 twice"]
+    book.write_text("".join(line for line in lines if "reader7@" not in line))
+    assert count.count().faults == ["1 accepted falsely"]
+    with sqlite_engine.begin() as connection:
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.number == 7).values(state="failed"))
+    assert count.count().faults == ["1 lost", "1 innocent rows poisoned"]

@@ -1,0 +1,362 @@
+"""
+kill -9 at random, again and again, while an edition leaves: then every reader is counted, in the ledger and at the sink.
+
+`python -m tests.kills --seeds 5 --kills 200 --readers 10000 [--database postgres] [--by smtp|sendgrid]` prints a line
+for each seed. The tests run the same with smaller numbers.
+"""
+
+import argparse
+import inspect
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, and_, or_, select
+
+from digest.channels import email
+from digest.database import migrate, open_engine
+from digest.deliveries import settle
+from digest.deliveries.tables import BATCHES, DELIVERIES, PROOFS
+from digest.links import Links
+from digest.paths import template_folders
+from digest.render import Printer
+from digest.splice import pack
+from digest.values import Variant
+from subscribers.audience import PEOPLE
+from tests.kill_worker import CONTEXT, work
+from tests.newsroom import morning, opened, readers
+from tests.samples import BASE, sample_edition
+from tests.sinks.running import Sink, Taken, sink
+
+SPREAD = 0.4  # seconds a worker lives at most after its first message
+ALL_AT_ONCE = 0.3  # share of kills that leave no worker alive
+ANYTIME = 0.2  # share of kills that do not wait for a first message: start-up and recovery are hit too
+LONGEST_WAIT = 5.0  # seconds for that first message
+LONGEST_PAUSE = 20.0  # seconds without a message, and a worker hangs
+KEY = "SG.kills"
+ROW = (
+    "{by:<9}{database:<9}{seed:>4}{kills:>6}{landed:>7}{most:>9}{doubts:>7}{share:>7.1%}{lost:>6}{twice:>6}{false:>7}"
+    "{poisoned:>9}{resumed:>9.2f}  {books}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run. `hands`: open connections, or open requests; `size`: readers in a request; `batch`: in a batch."""
+
+    by: str = "smtp"
+    readers: int = 10_000
+    kills: int = 200
+    seed: int = 1
+    workers: int = 1  # at most at once
+    hands: int = 8
+    size: int = 1
+    batch: int = 0  # 0: as an edition of that many readers would have them
+    lease: float = 2.0
+
+    def among(self, workers: int) -> "Plan":
+        return replace(self, workers=workers)
+
+    @property
+    def doubt(self) -> int:
+        """Readers in doubt at most after one kill."""
+        return self.hands * self.size
+
+    @property
+    def wait(self) -> tuple[float, float]:
+        """Seconds the sink takes to answer, such that the readers just suffice for the kills."""
+        each_life = 0.7 * self.readers / max(1, self.kills)
+        mean = self.doubt * (1 + self.workers) / 2 * (SPREAD / 2) / each_life
+        return 0.5 * mean, 1.5 * mean
+
+    def settings(self, port: int) -> dict[str, Any]:
+        if self.by == "smtp":
+            return {
+                "smtp_servers": (f"127.0.0.1:{port}",), "smtp_security": "none", "smtp_connections": self.hands,
+                "smtp_hello": "press.example.org", "lease": self.lease,
+            }  # fmt: skip
+        return {
+            "sendgrid_key": KEY, "sendgrid_host": f"http://127.0.0.1:{port}", "sendgrid_open": self.hands,
+            "sendgrid_requests": self.size, "lease": self.lease,
+        }  # fmt: skip
+
+
+@dataclass
+class Result:
+    """What the ledger and the sink say once all is over."""
+
+    plan: Plan
+    kills: int = 0
+    landed: int = 0  # while rows were handing
+    most: int = 0  # rows in doubt by one kill
+    doubts: int = 0  # ambiguous at the end
+    lost: int = 0  # neither at the sink nor shown as ambiguous
+    hidden: int = 0  # at the sink, and shown as neither accepted nor ambiguous
+    twice: int = 0
+    false: int = 0  # accepted, but not at the sink
+    poisoned: int = 0
+    resumed: float = 0.0  # seconds from the death of all workers to the next message, at most
+    books: str = ""
+    done: bool = False
+    states: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def faults(self) -> list[str]:
+        """What breaks a promise; empty when all hold."""
+        plan = self.plan
+        held = {
+            f"only {self.kills} of {plan.kills} kills": self.kills == plan.kills,
+            f"only {self.landed} kills landed while rows were handing": self.landed >= 0.75 * plan.kills,
+            f"{self.lost} lost": not self.lost,
+            f"{self.hidden} handed over and not shown": not self.hidden,
+            f"{self.twice} twice": not self.twice,
+            f"{self.false} accepted falsely": not self.false,
+            f"{self.poisoned} innocent rows poisoned": not self.poisoned,
+            f"{self.most} in doubt by one kill": self.most <= plan.doubt,
+            f"{self.doubts} in doubt": self.doubts < 0.2 * plan.readers,
+            f"{self.resumed:.1f} s until it went on": self.resumed <= plan.lease + 5,
+            self.books: self.done,
+        }
+        return [fault for fault, holds in held.items() if not holds]
+
+    def row(self, database: str) -> str:
+        share = self.doubts / self.plan.readers
+        return ROW.format(
+            **{**vars(self), "by": self.plan.by, "database": database, "seed": self.plan.seed, "share": share}
+        )
+
+
+@dataclass
+class Trial:
+    """An edition to be delivered, its sink, and the workers that die over it."""
+
+    engine: Engine
+    sink: Sink
+    plan: Plan
+    mailing: int
+    dice: random.Random
+    alive: list[BaseProcess] = field(default_factory=list)
+    doubts: dict[int, float] = field(default_factory=dict)  # numbers in doubt by a kill, and when that was
+    deaths: list[float] = field(default_factory=list)  # when nobody was alive any more
+    over: bool = False  # a worker found nothing left to do
+    result: Result = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.result = Result(self.plan)
+
+    def run(self) -> Result:
+        while self.result.kills < self.plan.kills and self._somebody_works():
+            self._wait()
+            for one in self._victims():
+                self._kill(one)
+            if not self._living():
+                self.deaths.append(time.monotonic())
+        self._finish()
+        return self.count()
+
+    # killing --------------------------------------------------------------------------------------------------------
+
+    def _somebody_works(self) -> bool:
+        """False when the edition is done before its time."""
+        while len(self._living()) < self.dice.randint(1, self.plan.workers) and not self.over:
+            self.alive.append(self._start())
+        return not self.over
+
+    def _living(self) -> list[BaseProcess]:
+        """Those at work. None may end in any other way than by our hand, or because nothing is left to do."""
+        ends = {one.exitcode for one in self.alive} - {None, -signal.SIGKILL}
+        assert ends <= {0}, f"a worker ended by itself with {ends}"
+        self.over = self.over or bool(ends)
+        self.alive = [one for one in self.alive if one.is_alive()]
+        return self.alive
+
+    def _start(self) -> BaseProcess:
+        return start(self.engine, self.sink, self.plan, self.mailing)
+
+    def _wait(self) -> None:
+        known, until = self.sink.size, time.monotonic() + LONGEST_WAIT
+        if self.dice.random() > ANYTIME:
+            while self.sink.size == known and time.monotonic() < until:
+                time.sleep(0.002)
+        time.sleep(self.dice.uniform(0, SPREAD))
+
+    def _victims(self) -> Sequence[BaseProcess]:
+        living = list(self._living())
+        left = self.plan.kills - self.result.kills
+        return living[:left] if self.dice.random() < ALL_AT_ONCE else self.dice.sample(living, min(1, len(living)))
+
+    def _kill(self, one: BaseProcess) -> None:
+        one.kill()
+        at = time.monotonic()
+        one.join()
+        if one.exitcode != -signal.SIGKILL:
+            return  # it was quicker
+        handing = self._handing(one.pid)
+        self.doubts |= dict.fromkeys(handing, at)
+        self.result.kills += 1
+        self.result.landed += bool(handing)
+        self.result.most = max(self.result.most, len(handing))
+
+    def _handing(self, pid: int) -> list[int]:
+        """What the ledger has on record as leaving by the hand of that process."""
+        if self.engine.dialect.name == "postgresql":
+            time.sleep(0.01)  # the server may still be ending what the dead one began
+        row, batch = DELIVERIES.c, BATCHES.c
+        whole = and_(batch.state == "handing", row.state == "queued")
+        query = (
+            select(row.number)
+            .join_from(DELIVERIES, BATCHES, row.batch_id == batch.id)
+            .where(batch.owner.like(f"%/{pid}/%"), batch.state.in_(("claimed", "handing")))
+            .where(or_(row.state == "handing", whole))
+        )
+        with self.engine.execution_options(reads=True).connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _finish(self) -> None:
+        """Workers that nobody kills, until one finds nothing left to do."""
+        self.sink.hurry()
+        while not self.over:
+            self.alive = self._living() or [self._start()]
+            known = self.sink.size
+            self.alive[0].join(LONGEST_PAUSE)
+            assert self.alive[0].exitcode is not None or self.sink.size > known, "a worker hangs"
+            self._living()
+
+    # counting -------------------------------------------------------------------------------------------------------
+
+    def count(self) -> Result:
+        """Every reader, as the ledger and the sink's book have them now."""
+        taken, rows = self.sink.taken, self._rows()
+        copies = Counter(one.address for one in taken)
+        known = {"accepted", "ambiguous"}
+        balance = settle(self.engine, self.mailing, now=datetime.now(UTC))
+        states = Counter(state for _, _, state in rows)
+        return replace(
+            self.result,
+            states=states,
+            doubts=states["ambiguous"],
+            poisoned=states["failed"],
+            twice=copies.total() - len(copies) + len({one.name for one in taken}) - len(copies),
+            lost=sum(address not in copies and state not in known for _, address, state in rows),
+            hidden=sum(address in copies and state not in known for _, address, state in rows),
+            false=sum(address not in copies and state == "accepted" for _, address, state in rows),
+            resumed=max(self._gaps(taken, {address: number for number, address, _ in rows}), default=0.0),
+            books=balance.words,
+            done=balance.done,
+        )
+
+    def _rows(self) -> list[tuple[int, str, str]]:
+        query = select(DELIVERIES.c.number, PEOPLE.c.email, DELIVERIES.c.state).join_from(
+            DELIVERIES, PEOPLE, PEOPLE.c.id == DELIVERIES.c.subscriber_id
+        )
+        with self.engine.execution_options(reads=True).connect() as connection:
+            return [(number, address, str(state)) for number, address, state in connection.execute(query)]
+
+    def _gaps(self, taken: Sequence[Taken], numbers: dict[str, int]) -> Iterator[float]:
+        """
+        Seconds from each death of all workers to the next message that is not from before.
+
+        What was in the sink's ear at the kill is in doubt by it, and left out. Where the next worker was killed before
+        its first message, the time goes on: it is never shown better than it is.
+        """
+        fresh = [one.at for one in taken if self.doubts.get(numbers[one.address], one.at + 1) > one.at]
+        for death in self.deaths:
+            following = next((at for at in fresh if at > death), None)
+            if following is not None:
+                yield following - death
+
+
+def trial(engine: Engine, plan: Plan, folder: Path) -> Result:
+    """One run on an empty database, its sink in `folder`."""
+    with sink(plan.by, folder / "book", wait=plan.wait) as there:
+        return Trial(engine, there, plan, prepared(engine, plan), random.Random(plan.seed)).run()
+
+
+def prepared(engine: Engine, plan: Plan) -> int:
+    """The mailing of an approved edition, printed as the press prints."""
+    house = morning(engine)
+    proof = email.proof(sample_edition(2), Variant(segment="", language="en"), Printer(template_folders()), Links(BASE))
+    with engine.begin() as connection:
+        connection.execute(PROOFS.update().values(compiled=pack(proof.compiled)))
+    readers(engine, plan.readers)
+    share = replace(house.share(), transport=plan.by)
+    times = {"now": datetime.now(UTC), "expires_at": datetime.max.replace(tzinfo=UTC)}
+    return opened(engine, house, [share], batch_size=plan.batch or max(50, plan.readers // 20), **times)
+
+
+def start(engine: Engine, there: Sink, plan: Plan, mailing: int, **trap: Any) -> BaseProcess:
+    """A worker in a process of its own; `trap` as in kill_worker.work."""
+    url = engine.url.render_as_string(hide_password=False)
+    process = CONTEXT.Process(target=work, args=(url, mailing, plan.by, plan.settings(there.port)), kwargs=trap)
+    process.start()
+    return process
+
+
+# by hand ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def databases(kind: str, folder: Path) -> Iterator[Iterator[Engine]]:
+    """Empty databases with our tables, one after the other."""
+    if kind == "sqlite":
+        yield (fresh(f"sqlite:///{folder / f'{number}.sqlite'}") for number in range(1000))
+        return
+    from tests.conftest import postgres_server  # pytest comes with it
+
+    with contextmanager(inspect.unwrap(postgres_server))() as server:
+        yield (open_engine(server.create_migrated()) for _ in range(1000))
+
+
+def fresh(url: str) -> Engine:
+    engine = open_engine(url)
+    migrate(engine)
+    return engine
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="kill -9 at random while an edition leaves")
+    parser.add_argument("--by", choices=("smtp", "sendgrid"), default="smtp")
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--readers", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    asked = parser.parse_args(arguments)
+    plan = Plan(
+        by=asked.by, readers=asked.readers, kills=asked.kills, workers=3 if asked.database == "postgres" else 1,
+        **HANDS[asked.by],
+    )  # fmt: skip
+    folder = Path(tempfile.mkdtemp(prefix="digest-kills-"))
+    print("by       database seed kills landed most/kill doubts  share  lost twice false poisoned resumed/s  books")
+    faults: list[str] = []
+    try:
+        with databases(asked.database, folder) as engines:
+            for seed, engine in zip(range(asked.first, asked.first + asked.seeds), engines, strict=False):
+                result = trial(engine, replace(plan, seed=seed), Path(tempfile.mkdtemp(dir=folder)))
+                faults += result.faults
+                print(result.row(asked.database), *result.faults, sep="; " if result.faults else "", flush=True)
+                engine.dispose()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if faults else 0
+
+
+HANDS: dict[str, dict[str, int]] = {"smtp": {"hands": 8}, "sendgrid": {"hands": 4, "size": 2, "batch": 2}}
+"""
+Few enough that even 200 kills that all land leave less than a fifth of 10,000 readers in doubt. Batches are as small as
+requests, for a request is never of two batches: only so are four of them open at once.
+"""
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
