@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, case, func, or_, sel
 from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
-from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, hexed
+from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, Cursor, hexed
 from digest.delivery_ids import namer
 from digest.links import delivery_signer
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
@@ -196,7 +196,7 @@ def _close_unwanted(connection: Connection, batch: Any, rows: Sequence[Any], now
         for row in rows
         if row.standing != WANTED
     ]
-    write_outcomes(connection, closed)
+    write_outcomes(Cursor(connection), closed)
     for row in rows:
         if row.moved and row.standing == WANTED:  # a new address since the fill: the edition follows its reader
             mine = (DELIVERIES.c.month == batch.month, DELIVERIES.c.mailing_id == batch.mailing_id)

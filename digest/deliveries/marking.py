@@ -3,15 +3,14 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Engine, exists, func, select
 
 from digest.database import writing
 from digest.deliveries.claims import is_open, set_batch, within
-from digest.deliveries.outcomes import outcome, write_outcomes
-from digest.deliveries.tables import DELIVERIES, spelled
+from digest.deliveries.outcomes import outcome, outcome_of_some, write_outcomes
+from digest.deliveries.tables import DELIVERIES, Cursor, spelled
 from digest.values import Batch, BatchState, DeliveryState, Receipt
 
 FIRST_RETRY = 300.0  # seconds; greylisting servers refuse anything sooner
@@ -29,7 +28,8 @@ def mark(engine: Engine, batch: Batch, numbers: Collection[int], *, now: datetim
     with writing(engine) as session:
         connection = session.connection()
         whole = len(numbers) == len(batch.recipients) == _count_queued(connection, batch)
-        return exchange(connection, batch, numbers, (), now=now, to=BatchState.HANDING if whole else "") or set()
+        to = BatchState.HANDING if whole else ""
+        return exchange(Cursor(connection), batch, numbers, (), now=now, to=to) or set()
 
 
 def record(engine: Engine, batch: Batch, receipts: Sequence[Receipt], *, now: datetime) -> bool:
@@ -38,7 +38,7 @@ def record(engine: Engine, batch: Batch, receipts: Sequence[Receipt], *, now: da
         return True
     with writing(engine) as session:
         connection = session.connection()
-        if exchange(connection, batch, (), receipts, now=now) is None:
+        if exchange(Cursor(connection), batch, (), receipts, now=now) is None:
             return False
         if not connection.execute(select(exists().where(*within(batch), is_open()))).scalar():
             set_batch(connection, batch.id, state=BatchState.DONE, owner="")
@@ -51,7 +51,7 @@ def _count_queued(connection: Connection, batch: Batch) -> int:
 
 
 def exchange(
-    connection: Connection,
+    cursor: Cursor,
     batch: Batch,
     numbers: Collection[int],
     receipts: Sequence[Receipt],
@@ -70,15 +70,14 @@ def exchange(
         Those of `numbers` that are marked now; None, with nothing written, when the batch is no longer ours.
     """
     moves = {"id": batch.id, "owner": batch.owner, "fence": batch.fence, "stamp": stamp}
-    dialect = connection.dialect.name
     # the batch's row first: it is locked from here on, so that nobody can take the batch from under us
-    if connection.exec_driver_sql(MOVE["mark" if numbers and not to else to][dialect], moves).rowcount != 1:
+    if cursor.run(MOVE["mark" if numbers and not to else to], moves).rowcount != 1:
         return None
     if receipts:
-        write_outcomes(connection, list(_outcomes(connection, batch, receipts, now)))
+        write_outcomes(cursor, list(_outcomes(cursor, batch, receipts, now)))
     if to == BatchState.HANDING:
         return set(numbers)
-    return _mark_some(connection, batch, numbers, now) if numbers else set()
+    return _mark_some(cursor, batch, numbers, now) if numbers else set()
 
 
 _MOVE = "UPDATE batch SET stamp = :stamp{} WHERE id = :id AND owner = :owner AND fence = :fence AND "
@@ -91,12 +90,9 @@ MOVE = {
 }
 
 
-def _mark_some(connection: Connection, batch: Batch, numbers: Collection[int], now: datetime) -> set[int]:
-    given = {
-        "month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "numbers": json.dumps([*numbers]),
-        "at": now.timestamp(),
-    }  # fmt: skip
-    return set(connection.exec_driver_sql(MARK_SOME[connection.dialect.name], given).scalars())
+def _mark_some(cursor: Cursor, batch: Batch, numbers: Collection[int], now: datetime) -> set[int]:
+    given = _some(batch, numbers) | {"batch": batch.id, "at": now.timestamp()}
+    return {number for (number,) in cursor.run(MARK_SOME, given)}
 
 
 MARK_SOME = spelled(
@@ -105,37 +101,28 @@ MARK_SOME = spelled(
 )
 
 
-def _outcomes(
-    connection: Connection, batch: Batch, receipts: Sequence[Receipt], now: datetime
-) -> Iterator[dict[str, Any]]:
-    """As few writes as the receipts allow: neighbours with the same outcome are one stretch."""
-    words = {(receipt.state, receipt.detail) for receipt in receipts}
-    said, why = next(iter(words))
-    if len(words) == 1 and len(receipts) == len(batch.recipients) and said != DeliveryState.DEFERRED:
-        yield outcome(batch, batch.first_number, said, why, now, last=batch.last_number)  # all of it, as mostly
-        return
-    others = [receipt for receipt in receipts if receipt.state != DeliveryState.DEFERRED]
-    for (state, detail, _), group in _stretches(others):
-        yield outcome(batch, group[0], state, detail, now, last=group[-1])
+def _some(batch: Batch, numbers: Collection[int]) -> dict[str, Any]:
+    return {"month": batch.month, "mailing": batch.mailing_id, "numbers": json.dumps([*numbers])}
+
+
+def _outcomes(cursor: Cursor, batch: Batch, receipts: Sequence[Receipt], now: datetime) -> Iterator[dict[str, Any]]:
+    """As few writes as the receipts allow: one for all that fared alike."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for receipt in receipts:
+        if receipt.state != DeliveryState.DEFERRED:
+            alike.setdefault((receipt.state, receipt.detail), []).append(receipt.number)
+    for (state, detail), numbers in alike.items():
+        if len(numbers) == len(batch.recipients):  # all of it, as mostly
+            yield outcome(batch, batch.first_number, state, detail, now, last=batch.last_number)
+        else:
+            yield outcome_of_some(batch, numbers, state, detail, now)
     later = [receipt for receipt in receipts if receipt.state == DeliveryState.DEFERRED]
     if later:
-        yield from _deferrals(connection, batch, later, now)
+        yield from _deferrals(cursor, batch, later, now)
 
 
-def _stretches(receipts: Sequence[Receipt]) -> Iterator[tuple[tuple[str, str, int], list[int]]]:
-    ordered = sorted(receipts)  # by number, of which there is one each
-    keyed = [((one.state, one.detail, one.number - index), one.number) for index, one in enumerate(ordered)]
-    for key, group in groupby(keyed, key=lambda pair: pair[0]):
-        yield key, [number for _, number in group]
-
-
-def _deferrals(
-    connection: Connection, batch: Batch, receipts: Sequence[Receipt], now: datetime
-) -> Iterator[dict[str, Any]]:
-    row = DELIVERIES.c
-    numbers = [receipt.number for receipt in receipts]
-    mine = (row.month == batch.month, row.mailing_id == batch.mailing_id, row.number.in_(numbers))
-    tried = dict(connection.execute(select(row.number, row.attempt).where(*mine)).all())
+def _deferrals(cursor: Cursor, batch: Batch, receipts: Sequence[Receipt], now: datetime) -> Iterator[dict[str, Any]]:
+    tried = dict(cursor.run(TRIED, _some(batch, [receipt.number for receipt in receipts])).fetchall())
     for receipt in receipts:
         closed = outcome(batch, receipt.number, DeliveryState.DEFERRED, receipt.detail, now)
         at = now.timestamp() + backoff(tried[receipt.number], receipt.retry_after)
@@ -143,6 +130,11 @@ def _deferrals(
             yield closed | {"state": DeliveryState.EXPIRED.value, "tried": 1}
         else:
             yield closed | {"next": at, "tried": 1}
+
+
+TRIED = spelled(
+    "SELECT number, attempt FROM delivery WHERE month = :month AND mailing_id = :mailing AND number IN {numbers}"
+)
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:

@@ -1,12 +1,11 @@
-"""What became of deliveries, as the rows say it: one outcome for a stretch of a batch's open deliveries."""
+"""What became of deliveries, as the rows say it: one outcome for a stretch of a batch's open deliveries, or for some of it."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from digest.deliveries.tables import spelled
+from digest.deliveries.tables import Cursor, spelled
 
 
 def outcome(batch: Any, first: int, state: str, why: str, now: datetime, *, last: int = 0) -> dict[str, Any]:
@@ -17,13 +16,22 @@ def outcome(batch: Any, first: int, state: str, why: str, now: datetime, *, last
     }  # fmt: skip
 
 
-def write_outcomes(connection: Connection, outcomes: Sequence[dict[str, Any]]) -> None:
-    if outcomes:
-        connection.exec_driver_sql(WRITE_OUTCOME[connection.dialect.name], list(outcomes))
+def outcome_of_some(batch: Any, numbers: Collection[int], state: str, why: str, now: datetime) -> dict[str, Any]:
+    """The same for numbers that need not be neighbours."""
+    first, last = min(numbers), max(numbers)
+    said = outcome(batch, first, state, why, now, last=last)
+    return said if last - first + 1 == len(numbers) else {**said, "numbers": json.dumps([*numbers])}
 
 
-WRITE_OUTCOME = spelled(
+def write_outcomes(cursor: Cursor, outcomes: Sequence[dict[str, Any]]) -> None:
+    for one in outcomes:
+        cursor.run(WRITE_SOME if "numbers" in one else WRITE_STRETCH, one)
+
+
+_WRITE = (
     "UPDATE delivery SET state = :state, reason = :why, next_at = :next, updated_at = :at, attempt = attempt + :tried"
-    " WHERE month = :month AND mailing_id = :mailing AND number BETWEEN :first AND :last AND batch_id = :batch"
+    " WHERE month = :month AND mailing_id = :mailing AND number {} AND batch_id = :batch"
     " AND (state = 'queued' OR state = 'handing')"
 )
+WRITE_STRETCH = spelled(_WRITE.format("BETWEEN :first AND :last"))
+WRITE_SOME = spelled(_WRITE.format("IN {numbers}"))

@@ -19,7 +19,7 @@ from digest.deliveries.claims import (
     within,
 )
 from digest.deliveries.outcomes import outcome, write_outcomes
-from digest.deliveries.tables import BATCHES, DELIVERIES
+from digest.deliveries.tables import BATCHES, DELIVERIES, Cursor
 from digest.values import BatchState, DeliveryState, Proof, Receipt, Recipient
 from subscribers.tokens import Keys
 
@@ -66,13 +66,13 @@ def give_back(
         if batch is None:
             return Counter()
         said = [outcome(batch, one.number, one.state, one.detail, now) for one in receipts if one.state in FINAL]
-        write_outcomes(connection, said)
+        write_outcomes(Cursor(connection), said)
         unsent = {one.number for one in receipts} - {one["first"] for one in said}
         outcomes, again = _judge(batch, _in_hand(connection, batch, now, keys), prover, proof, now, unsent)
         crashes = _crashes(batch, again, crashed=crashed, alone=alone)
         if crashes >= POISONOUS:
             outcomes.append(outcome(batch, again.pop(), DeliveryState.FAILED, "poison", now))
-        write_outcomes(connection, outcomes)
+        write_outcomes(Cursor(connection), outcomes)
         _ready_again(connection, batch, again, crashed=crashed, crashes=crashes)
         went = Counter(one["state"] for one in (*said, *outcomes))
         went[DeliveryState.QUEUED.value] = len(again)

@@ -1,6 +1,7 @@
 """The ledger's tables for SQLAlchemy Core, and the few places where SQLite and PostgreSQL differ."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, String, text
@@ -49,6 +50,22 @@ def one_snapshot(connection: Connection) -> None:
     """Every statement of this transaction sees one moment; to be called before the first of them. SQLite always does."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+class Cursor:
+    """
+    The driver's own cursor in a connection's transaction, for `spelled` statements.
+
+    `run` gives the driver's cursor back: its `rowcount`, or its rows.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._dialect = connection.dialect.name
+        self._raw = connection.connection.cursor()
+
+    def run(self, statement: Mapping[str, str], given: Mapping[str, Any]) -> Any:
+        self._raw.execute(statement[self._dialect], given)
+        return self._raw
 
 
 def spelled(sql: str) -> dict[str, str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from digest.crashes import crash_point
-from digest.database import storage_in_words
+from digest.database import storage_in_words, swift_transaction
 from digest.deliveries.marking import exchange
 from digest.deliveries.stamps import Stamps
+from digest.deliveries.tables import Cursor
 from digest.values import BatchState, Receipt
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ class Writer:
         recorded, stamp = any(page.receipts for page in pages), self.stamps.next()
         if recorded:
             crash_point("before_record")
-        with storage_in_words(), connection.begin():
+        with swift_transaction(connection):
+            cursor = Cursor(connection)
             for page in pages:
-                page.write(connection, now, stamp)
+                page.write(cursor, now, stamp)
         for page in pages:
             page.written()
         if any(page.ours for page in pages):
@@ -157,12 +159,10 @@ class _Page:
         if one.numbers:
             self.numbers |= self.hand.may_mark(one.numbers, now)
 
-    def write(self, connection: Connection, now: datetime, stamp: int) -> None:
+    def write(self, cursor: Cursor, now: datetime, stamp: int) -> None:
         if not self.numbers and not self.receipts:
             return
-        ours = exchange(
-            connection, self.hand.batch, self.numbers, self.receipts, now=now, stamp=stamp, to=self._to()
-        )  # fmt: skip
+        ours = exchange(cursor, self.hand.batch, self.numbers, self.receipts, now=now, stamp=stamp, to=self._to())
         self.lost, self.ours = ours is None, ours or set()
 
     def _to(self) -> str:

@@ -140,9 +140,7 @@ class Parcel:
     def receipt(
         self, state: DeliveryState, detail: str, *, retry_after: float | None = None, permanent: bool = False
     ) -> Receipt:
-        return Receipt(
-            number=self.recipient.number, state=state, detail=detail, retry_after=retry_after, permanent=permanent
-        )
+        return Receipt(self.recipient.number, state, detail, retry_after, permanent)
 
 
 class Consignment:

@@ -22,8 +22,10 @@ from digest.smtp.replies import BUSY, Reply, said
 from digest.values import DeliveryState, Receipt
 
 TICK = 0.1
+GATHERED, GATHERING = 0.8, 0.003  # share of the lively connections whose markers make a commit; seconds to wait for it
+LIVELY = 0.02  # seconds: whose server takes longer is not waited for
 PATIENT = 60.0  # seconds that a delivery waits here for its turn; what has to wait longer is deferred
-STUCK, STUCK_TIMES = 1.0, 4.0  # seconds, and times the usual answer: from there on a connection is stuck
+STUCK, STUCK_TIMES = 0.25, 4.0  # seconds, and times the usual answer: from there on a connection is stuck
 IDLE = 30.0  # seconds, times the patience: then a connection with nothing to do says goodbye
 RECONNECT = 60.0  # seconds, times the patience, that a server which was there may be away
 NEVER_REACHED = 1.0  # the same for one that was never there
@@ -33,6 +35,9 @@ MOST_LOST = 3  # connections that may break under one delivery, then it is put o
 TRIAL, MOST_REFUSED = 50, 10  # messages; more refused of the first ones, and the fault is the message's
 USED_UP = "the rate for {} is used up"
 SUSPECT = 10  # recipients refused before any was taken, and the fault is the account's
+
+Ask = tuple[Conversation, Parcel, Sequence[Receipt]]
+"""A connection that wants its parcel marked, and the outcomes that travel with the marker."""
 
 
 class Pool:
@@ -69,7 +74,10 @@ class Pool:
         self._queue: deque[Parcel] = deque()
         self._again: deque[Parcel] = deque()  # marked already: they go before all others, so that few are in doubt
         self._held: set[Lane] = set()
-        self._answers: deque[tuple[Conversation, Parcel, bool]] = deque()
+        self._asks: list[Ask] = []
+        self._lively = 0
+        self._gathering: asyncio.TimerHandle | None = None
+        self._answers: deque[tuple[Sequence[Ask], set[int]]] = deque()
         self._awake = False
         self._opening: set[asyncio.Task[None]] = set()
         self._usual = 0.0  # seconds that a message takes
@@ -135,12 +143,41 @@ class Pool:
         self._idle[conversation] = self.clock()
 
     def ask(self, conversation: Conversation, parcel: Parcel, done: Sequence[Receipt]) -> None:
-        """Have the parcel marked, and the receipts `done` of the same consignment written with the marker."""
-        consignment, number = parcel.consignment, parcel.recipient.number
+        """
+        Have the parcel marked, and the receipts `done` of the same consignment written with the marker.
+
+        A commit costs the ledger about as much for one as for ten, so an ask waits until most of the connections that are
+        quick have one, for a moment at most.
+        """
         self.unsent.add(parcel.recipient.delivery_id)
-        consignment.mark.soon((number,), done, partial(self._hear, conversation, parcel))
-        if done:
-            consignment.end_one(len(done))
+        self._asks.append((conversation, parcel, done))
+        if len(self._asks) >= GATHERED * self._lively:
+            self._submit()
+        elif self._gathering is None:
+            self._gathering = self.loop.call_later(GATHERING, self._submit)
+
+    def _submit(self) -> None:
+        """Give what is asked to the ledger, each consignment's in one."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        lately = self.clock() - LIVELY
+        self._lively = sum(one.moved > lately for one in self.conversations)
+        asks, self._asks = self._asks, []
+        by_consignment: dict[Consignment, list[Ask]] = {}
+        for ask in asks:
+            by_consignment.setdefault(ask[1].consignment, []).append(ask)
+        try:
+            for consignment, theirs in by_consignment.items():
+                done = [receipt for _, _, receipts in theirs for receipt in receipts]
+                numbers = [parcel.recipient.number for _, parcel, _ in theirs]
+                consignment.mark.soon(numbers, done, partial(self._hear, theirs))
+                if done:
+                    consignment.end_one(len(done))
+        except BaseException:
+            for conversation, _, _ in asks:
+                conversation.asking = False  # nobody will answer
+            raise
 
     def leaves(self, parcel: Parcel) -> None:
         self.unsent.discard(parcel.recipient.delivery_id)
@@ -267,6 +304,8 @@ class Pool:
     async def close(self) -> None:
         """Say goodbye to the servers, for a short while at most."""
         self._ticking.cancel()
+        if self._gathering is not None:
+            self._gathering.cancel()
         if self._retry is not None:
             self._retry.cancel()
         for task in self._opening:
@@ -338,9 +377,9 @@ class Pool:
         conversation.body = body
         return True
 
-    def _hear(self, conversation: Conversation, parcel: Parcel, ours: set[int]) -> None:
+    def _hear(self, asks: "Sequence[Ask]", ours: set[int]) -> None:
         """The ledger's answer, in its thread: many are heard together."""
-        self._answers.append((conversation, parcel, parcel.recipient.number in ours))
+        self._answers.append((asks, ours))
         if not self._awake:
             self._awake = True
             self.loop.call_soon_threadsafe(self._listen)
@@ -348,16 +387,20 @@ class Pool:
     def _listen(self) -> None:
         self._awake = False  # first: what is answered from here on wakes us again
         while self._answers:
-            conversation, parcel, ours = self._answers.popleft()
-            parcel.marked = ours
-            if not conversation.closed:
-                conversation.answered(ours=ours and not parcel.consignment.over)
-            if ours and conversation.closed:
-                self.put_back(parcel, conversation.why)
-            elif not ours:
-                self.leaves(parcel)
-                self._land(parcel)
-                parcel.consignment.end_one()
+            asks, ours = self._answers.popleft()
+            for conversation, parcel, _ in asks:
+                self._answered(conversation, parcel, ours=parcel.recipient.number in ours)
+
+    def _answered(self, conversation: Conversation, parcel: Parcel, *, ours: bool) -> None:
+        parcel.marked = ours
+        if not conversation.closed:
+            conversation.answered(ours=ours and not parcel.consignment.over)
+        if ours and conversation.closed:
+            self.put_back(parcel, conversation.why)
+        elif not ours:
+            self.leaves(parcel)
+            self._land(parcel)
+            parcel.consignment.end_one()
 
     def _land(self, parcel: Parcel) -> None:
         lane = parcel.lane

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 LONGEST = 4096  # bytes of a line; the protocol allows 512
@@ -54,20 +55,29 @@ class Replies:
             raise ReplyError("the server sends a line without end")
         found = []
         for line in lines:
-            code, after = _CODES.get(line[:3]), line[3:4]
-            if code is None or after not in _AFTER_CODE or len(line) > LONGEST:
-                raise ReplyError("what the server sends is not SMTP")
-            self._lines.append(line[4:].rstrip(b"\r"))
-            if after != b"-":
-                found.append(Reply(code, b"\n".join(self._lines)))
-                self._lines = []
-            elif len(self._lines) > MOST_LINES:
-                raise ReplyError("the server sends a reply without end")
+            reply, more = _read(line)
+            if self._lines or more:
+                self._lines.append(reply.text)
+                if more and len(self._lines) > MOST_LINES:
+                    raise ReplyError("the server sends a reply without end")
+                if more:
+                    continue
+                reply, self._lines = Reply(reply.code, b"\n".join(self._lines)), []
+            found.append(reply)
         return found
 
     def forget(self) -> None:
         """Drop what has come and is not whole: nothing said before encryption counts after it."""
         self._rest, self._lines = b"", []
+
+
+@lru_cache(maxsize=256)  # servers say the same few lines for every message
+def _read(line: bytes) -> tuple[Reply, bool]:
+    """One line, and whether its reply goes on with the next."""
+    code, after = _CODES.get(line[:3]), line[3:4]
+    if code is None or after not in _AFTER_CODE or len(line) > LONGEST:
+        raise ReplyError("what the server sends is not SMTP")
+    return Reply(code, line[4:].rstrip(b"\r")), after == b"-"
 
 
 def said(reply: Reply, secrets: Iterable[str] = ()) -> str:
