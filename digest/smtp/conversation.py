@@ -264,7 +264,9 @@ class Conversation(asyncio.Protocol):
         sent, self.sent = self.sent, None
         parcel, self.parcel, self.body = self.parcel, None, b""
         self.pool.leave(self)
-        if parcel is not None and not self.asking:
+        if self.asking:
+            self.pool.orphans += 1
+        elif parcel is not None:
             self.pool.put_back(parcel, why if broken else "")
         if sent is not None:
             self.pool.doubt(sent, why)

@@ -76,6 +76,7 @@ class Pool:
         self._held: set[Lane] = set()
         self._asks: list[Ask] = []
         self._lively = 0
+        self.orphans = 0  # markers asked for by connections that broke meanwhile
         self._gathering: asyncio.TimerHandle | None = None
         self._answers: deque[tuple[Sequence[Ask], set[int]]] = deque()
         self._awake = False
@@ -111,10 +112,15 @@ class Pool:
         waiting = len(self._queue) + len(self._again)
         if self._crowded_until > self.clock() or self._retry is not None or self._idle:
             return
-        while len(self._opening) < min(waiting, self.most + self._spare - len(self.conversations)):
+        while len(self._opening) < min(waiting, self._room):
             task = self.loop.create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
+
+    @property
+    def _room(self) -> int:
+        """How many more connections there may be. One that broke counts until its marker is answered: nothing is in doubt twice."""
+        return self.most + self._spare - len(self.conversations) - self.orphans
 
     # what a conversation asks ---------------------------------------------------------------------------------------
 
@@ -163,7 +169,7 @@ class Pool:
             self._gathering = None
         lately = self.clock() - LIVELY
         self._lively = sum(one.moved > lately for one in self.conversations)
-        asks, self._asks = self._asks, []
+        asks, self._asks = [ask for ask in self._asks if self._still_wanted(*ask)], []
         by_consignment: dict[Consignment, list[Ask]] = {}
         for ask in asks:
             by_consignment.setdefault(ask[1].consignment, []).append(ask)
@@ -178,6 +184,17 @@ class Pool:
             for conversation, _, _ in asks:
                 conversation.asking = False  # nobody will answer
             raise
+
+    def _still_wanted(self, conversation: Conversation, parcel: Parcel, done: Sequence[Receipt]) -> bool:
+        """False when the connection broke before its ask was given to the ledger: then the parcel goes back unmarked."""
+        if not conversation.closed:
+            return True
+        for receipt in done:
+            parcel.consignment.record(receipt)
+        self.orphans -= 1
+        self.leaves(parcel)
+        self.put_back(parcel, conversation.why)
+        return False
 
     def leaves(self, parcel: Parcel) -> None:
         self.unsent.discard(parcel.recipient.delivery_id)
@@ -393,6 +410,7 @@ class Pool:
 
     def _answered(self, conversation: Conversation, parcel: Parcel, *, ours: bool) -> None:
         parcel.marked = ours
+        self.orphans -= conversation.closed
         if not conversation.closed:
             conversation.answered(ours=ours and not parcel.consignment.over)
         if ours and conversation.closed:
