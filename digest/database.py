@@ -20,7 +20,7 @@ from sqlmodel import Session
 from digest.errors import StorageError
 
 T = TypeVar("T")
-REVISION = "0002"
+REVISION = "0007"
 """The newest migration; a test compares it with the folder."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -1,4 +1,4 @@
-"""Every address that a message or page carries: the edition, the way out, sharing; and each delivery's one token."""
+"""Every address that a message or page carries: the edition, the way out, sharing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,33 +6,9 @@ from datetime import date
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from digest.values import Edition, EditionKind, Slot
-from subscribers.tokens import Keys, open_, signer
 
-PURPOSE = "delivery"
-_MAILING_BYTES = 4
-_NUMBER_BYTES = 4
 SAFE_IN_VALUE = ":/?=@,~"
 """Signs that may stand unescaped inside a query's value (RFC 3986 3.4): a shared address stays short and can be read."""
-
-
-def delivery_signer(keys: Keys, mailing: int) -> Callable[[int], str]:
-    """What gives each number of a mailing its one token, 28 signs: by it the press knows whose link was opened."""
-    sign = signer(keys, PURPOSE)
-    head, size = mailing.to_bytes(_MAILING_BYTES, "big"), _NUMBER_BYTES
-    return lambda number: sign(head + number.to_bytes(size, "big"))
-
-
-def delivery_token(keys: Keys, mailing: int, number: int) -> str:
-    """The token of one delivery; for many of one mailing, take `delivery_signer`."""
-    return delivery_signer(keys, mailing)(number)
-
-
-def read_delivery_token(keys: Keys, token: str) -> tuple[int, int] | None:
-    """(mailing, number), or None for a token that is not ours or not whole."""
-    payload = open_(keys, PURPOSE, token)
-    if payload is None or len(payload) != _MAILING_BYTES + _NUMBER_BYTES:
-        return None
-    return int.from_bytes(payload[:_MAILING_BYTES], "big"), int.from_bytes(payload[_MAILING_BYTES:], "big")
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,7 @@ class BatchRow(SQLModel, table=True):
 
     __tablename__ = "batch"
     __table_args__ = (
-        Index("ix_batch_due", "state", "priority", "not_before", "id"),
+        Index("ix_batch_due", "state", text("priority DESC"), "id"),
         Index("ix_batch_mailing", "mailing_id", "state"),
         one_of("state", tuple(BatchState)),
     )

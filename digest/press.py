@@ -22,8 +22,9 @@ from sqlmodel import Session, col, select
 
 from digest import deliveries, desk, editions, picking, proofs, records, stories
 from digest.database import reading, writing
+from digest.delivery_ids import delivery_token
 from digest.errors import DigestError, NotReadyError, StorageError, TransitionError
-from digest.links import Links, delivery_token
+from digest.links import Links
 from digest.models import DigestRow, EditionRow, MailingRow, ProofRow
 from digest.parts import load_part
 from digest.paths import template_folders

@@ -1,19 +1,18 @@
 """A batch in one worker's hand: claim it, mark what is about to leave, record what became of it, give the rest back."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, func, or_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, case, or_, select
 
 from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
 from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, Cursor, hexed
-from digest.delivery_ids import namer
-from digest.links import delivery_signer
+from digest.delivery_ids import delivery_ids, delivery_tokens
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
 from subscribers.audience import PEOPLE, WANTED, WISHES, standing
 from subscribers.tokens import Keys
@@ -85,11 +84,12 @@ def claim_within(
     if taken is None:
         return None
     facts = facts_of(connection, taken.mailing_id)
-    rows = open_rows(connection, taken, facts, now)
-    wanted = [row for row in rows if row[6] == WANTED and not row[7]]  # standing, moved: by place is faster
+    rows = _open_rows(connection, taken, facts, now).cursor.fetchall()  # as the driver has them: a third quicker
+    wanted = [row for row in rows if row[6] == WANTED and not row[7]]  # standing, moved
     if len(wanted) != len(rows):
-        _close_unwanted(connection, taken, rows, now)
-        wanted = [row for row in rows if row.standing == WANTED]
+        stand = open_rows(connection, taken, facts, now)
+        _close_unwanted(connection, taken, stand, now)
+        wanted = [row for row in stand if row.standing == WANTED]
     if not wanted:
         set_batch(connection, taken.id, state=BatchState.DONE, owner="")
     return Claimed(taken, facts, wanted)
@@ -105,28 +105,33 @@ def _take(
     *,
     alone: bool,
 ) -> Any:
-    asked = {"now": now, "at": now.timestamp(), "transports": sorted(transports), "only": mailing}
-    values = {"new_owner": owner, "until": now.timestamp() + lease}
-    return connection.execute(_taking(alone, mailing is not None), asked | values).first()
+    asked = {
+        "now": now, "at": now.timestamp(), "transports": sorted(transports), "only": mailing, "new_owner": owner,
+        "until": now.timestamp() + lease,
+    }  # fmt: skip
+    taken = connection.execute(_taking(mailing is not None, suspect=False), asked).first()
+    if taken is None and alone:
+        taken = connection.execute(_taking(mailing is not None, suspect=True), asked).first()
+    return taken
 
 
 @cache
-def _taking(alone: bool, of_one_mailing: bool) -> Any:  # noqa: FBT001  the two shapes of one statement
+def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the shapes of one statement
+    """The first batch that is due, in the order of the index; those that have ended a worker come last, and alone."""
     due = (
         select(BATCHES.c.id)
         .join(MAILINGS, MAILINGS.c.id == BATCHES.c.mailing_id)
         .where(BATCHES.c.state == BatchState.READY, BATCHES.c.not_before <= bindparam("at"))
+        .where(BATCHES.c.crashes != 0 if suspect else BATCHES.c.crashes == 0)
         .where(BATCHES.c.transport.in_(bindparam("transports", expanding=True)))
         .where(MAILINGS.c.kind == "edition", MAILINGS.c.state == MailingState.SENDING)
         .where(MAILINGS.c.expires_at > bindparam("now"))
-        .order_by(BATCHES.c.priority.desc(), func.abs(BATCHES.c.crashes), BATCHES.c.not_before, BATCHES.c.id)
+        .order_by(BATCHES.c.priority.desc(), BATCHES.c.id)
         .limit(1)
         .with_for_update(of=BATCHES, skip_locked=True)
     )
     if of_one_mailing:
         due = due.where(BATCHES.c.mailing_id == bindparam("only"))
-    if not alone:
-        due = due.where(BATCHES.c.crashes == 0)
     return (
         BATCHES.update()
         .where(BATCHES.c.id == due.scalar_subquery(), BATCHES.c.state == BatchState.READY)
@@ -152,14 +157,19 @@ FACTS = (
 
 def open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *states: str) -> Sequence[Any]:
     """The batch's open deliveries with their readers, as they stand at this moment."""
+    rows: Sequence[Any] = _open_rows(connection, batch, facts, now, *states).all()
+    return rows
+
+
+def _open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *states: str) -> Any:
     given = {
         "month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "first": batch.first_number,
         "last": batch.last_number, "digest": facts.digest_id, "now": now, "states": states or (DeliveryState.QUEUED,),
     }  # fmt: skip
-    return connection.execute(OPEN_ROWS, given).all()
+    return connection.execute(OPEN_ROWS, given)
 
 
-def _open_rows() -> Any:
+def _rows_of_a_batch() -> Any:
     row = DELIVERIES.c
     device = case((row.channel == "push", row.target), else_="")
     wish = and_(
@@ -180,7 +190,7 @@ def _open_rows() -> Any:
     )  # fmt: skip
 
 
-OPEN_ROWS = _open_rows()
+OPEN_ROWS = _rows_of_a_batch()
 
 
 def within(batch: Any) -> tuple[Any, ...]:
@@ -204,14 +214,14 @@ def _close_unwanted(connection: Connection, batch: Any, rows: Sequence[Any], now
             connection.execute(here.values(target=row.hash.hex()))
 
 
-def recipients_of(rows: Iterable[Any], facts: Any, keys: Keys) -> list[Recipient]:
+def recipients_of(rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient]:
     """The rows of `open_rows` as whom a message goes to."""
-    mailing, date = facts.id, facts.date
-    named = namer(keys.hash_key, mailing=mailing, opened=int(facts.filled_at.timestamp()))
-    token = delivery_signer(keys, mailing)
+    numbers, opened = [row[0] for row in rows], int(facts.filled_at.timestamp())
+    ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=opened)
+    tokens, date = delivery_tokens(keys, numbers, mailing=facts.id), facts.date
     return [
-        Recipient(number, named(number), target if channel == "push" else email or "", name or "", token(number), date)
-        for number, channel, target, _state, email, name, *_ in rows
+        Recipient(number, named, target if channel == "push" else email or "", name or "", token, date)
+        for named, token, (number, channel, target, _state, email, name, *_) in zip(ids, tokens, rows, strict=True)
     ]
 
 

@@ -49,7 +49,7 @@ class Letter:
         demand_letter(common, message.personal)
         self.compiled = compiled
         self._common = "]," + json.dumps(common, separators=(",", ":"))[1:]
-        self._finished, blanks = _apart(_personal(message))
+        self._form, blanks = _apart(_personal(message))
         distinct = [TO, *(dict.fromkeys(blanks).keys() - {TO})]
         self._fills = [FILLS[blank] for blank in distinct[1:]]
         self._tags = [(tag, distinct.index(blank) - 1) for tag, blank in message.tags.items()]
@@ -66,12 +66,9 @@ class Letter:
         """
         plain = _plain(recipient)
         key, values = (recipient.address, self._plainly(plain)) if plain else self._carefully(recipient)
-        pieces = [""] * (2 * len(values) + 1)
-        pieces[::2] = self._finished
-        pieces[1::2] = values
-        return Slip(recipient.number, recipient.delivery_id, key.lower(), "".join(pieces))
+        return Slip(recipient.number, recipient.delivery_id, key.lower(), self._form % values)
 
-    def _carefully(self, recipient: Recipient) -> tuple[str, Sequence[str]]:
+    def _carefully(self, recipient: Recipient) -> tuple[str, tuple[str, ...]]:
         """Where mail for this reader goes, and what fills each blank. A plain reader's values need no check of size."""
         address = normalise(recipient.address).mailbox
         texts = [fill_one(recipient).decode() for fill_one in self._fills]
@@ -116,16 +113,14 @@ def _object(members: Mapping[str, Sequence[str | Blank]]) -> Iterator[str | Blan
     yield '"}' if members else "{}"
 
 
-def _apart(pieces: Iterator[str | Blank]) -> tuple[list[str], list[Blank]]:
-    """The finished text between the blanks, one more of them than there are blanks; and the blanks."""
-    finished, blanks = [""], []
+def _apart(pieces: Iterator[str | Blank]) -> tuple[str, list[Blank]]:
+    """The text as a form of Python's old kind, which is the quickest to fill in; and its blanks in their order."""
+    form, blanks = [], []
     for piece in pieces:
         if isinstance(piece, Blank):
             blanks.append(piece)
-            finished.append("")
-        else:
-            finished[-1] += piece
-    return finished, blanks
+        form.append("%s" if isinstance(piece, Blank) else piece.replace("%", "%%"))
+    return "".join(form), blanks
 
 
 def _plain(recipient: Recipient) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from digest.delivery_ids import LENGTH
 from digest.errors import SettingsError, TransportError
 from digest.settings import Settings
 from digest.smtp.letters import Consignment, Letter, Parcel
@@ -27,7 +28,7 @@ from subscribers.addresses import normalise
 
 LETTERS_KEPT = 64
 QUOTED = re.compile("(['\"]).*\\1")
-LONGEST_BOUNCES = 23  # bytes before the @ that leave room for +, and for a delivery's 40 signs
+LONGEST_BOUNCES = 64 - 1 - LENGTH  # bytes before the @ that leave room for +, and for a delivery's id
 
 
 @dataclass

@@ -8,7 +8,6 @@ from sqlmodel import select
 
 from digest.database import reading, writing
 from digest.deliveries import balance_of, open_mailing
-from digest.delivery_ids import delivery_id, read_delivery_id
 from digest.errors import NotReadyError, StorageError
 from digest.models import BatchRow, EditionRow, MailingRow
 from tests.newsroom import DEADLINE, NOW, deliveries_of, morning, opened, readers, set_wish, suppress
@@ -193,19 +192,3 @@ def test_a_failure_in_the_middle_leaves_no_trace(sqlite_engine):
     assert deliveries_of(sqlite_engine) == []
     opened(sqlite_engine, house)
     assert len(deliveries_of(sqlite_engine)) == 200
-
-
-@given(
-    st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(min_size=16, max_size=64)
-)
-def test_a_delivery_id_leads_back_to_its_row_and_to_nobody_elses(mailing, number, opened_at, key):
-    text = delivery_id(key, mailing=mailing, number=number, opened=opened_at)
-    assert len(text) == 40
-    assert read_delivery_id(key, text) == (mailing, number)
-    assert read_delivery_id(b"another key of ours", text) is None
-    assert read_delivery_id(key, ("0" if text[0] != "0" else "1") + text[1:]) is None
-
-
-@pytest.mark.parametrize("text", ["", "zz", "00", "0" * 40, "0" * 42, "é"])
-def test_a_made_up_delivery_id_leads_nowhere(text):
-    assert read_delivery_id(b"k" * 32, text) is None

@@ -7,26 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.links import SHARE, Links, delivery_token, leave_by_mail, read_delivery_token, share_links, tagged, utm_of
+from digest.links import SHARE, Links, leave_by_mail, share_links, tagged, utm_of
 from digest.values import EditionKind
-from subscribers.tokens import Keys, sign
 from tests.samples import sample_digest, sample_edition
 
-KEYS = Keys(b"h" * 32, {1: b"k" * 32}, 1)
 LINKS = Links("https://news.example.org")
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_a_delivery_s_token_leads_back_to_it(mailing, number):
-    token = delivery_token(KEYS, mailing, number)
-    assert len(token) == 28
-    assert read_delivery_token(KEYS, token) == (mailing, number)
-
-
-def test_a_token_signed_for_anything_else_is_no_delivery_s():
-    assert read_delivery_token(KEYS, sign(KEYS, "erase", b"12345678")) is None
-    assert read_delivery_token(KEYS, sign(KEYS, "delivery", b"1234")) is None
-    assert read_delivery_token(KEYS, "nonsense") is None
 
 
 @pytest.mark.parametrize(
