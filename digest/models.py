@@ -291,7 +291,7 @@ class BatchRow(SQLModel, table=True):
 
     __tablename__ = "batch"
     __table_args__ = (
-        Index("ix_batch_due", "state", text("priority DESC"), "id"),
+        Index("ix_batch_due", "state", "priority", "id"),
         Index("ix_batch_mailing", "mailing_id", "state"),
         one_of("state", tuple(BatchState)),
     )
@@ -305,7 +305,7 @@ class BatchRow(SQLModel, table=True):
     first_number: int
     last_number: int
     state: str = Field(default=BatchState.READY, max_length=16)
-    priority: int = 0
+    priority: int = 0  # lower goes first
     not_before: float = 0.0
     owner: str = Field(default="", max_length=80)
     lease_until: float = 0.0

@@ -126,7 +126,7 @@ def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the
         .where(BATCHES.c.transport.in_(bindparam("transports", expanding=True)))
         .where(MAILINGS.c.kind == "edition", MAILINGS.c.state == MailingState.SENDING)
         .where(MAILINGS.c.expires_at > bindparam("now"))
-        .order_by(BATCHES.c.priority.desc(), BATCHES.c.id)
+        .order_by(BATCHES.c.priority, BATCHES.c.id)
         .limit(1)
         .with_for_update(of=BATCHES, skip_locked=True)
     )

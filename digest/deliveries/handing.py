@@ -33,7 +33,7 @@ from subscribers.tokens import Keys
 IDLE = 3  # batches without any outcome before we stop and say so
 NAP = 0.2  # seconds; how soon a wait notices that it should stop
 BEAT = 0.5  # seconds between looks at pauses, leases and progress
-COLLECTED = 20_000  # values made between two looks for circles
+COLLECTED = 200_000  # values made between two looks for circles
 TRIES = 3  # to write outcomes that the database refused
 
 Told = Callable[[int, int], None]

@@ -107,18 +107,25 @@ def _some(batch: Batch, numbers: Collection[int]) -> dict[str, Any]:
 
 def _outcomes(cursor: Cursor, batch: Batch, receipts: Sequence[Receipt], now: datetime) -> Iterator[dict[str, Any]]:
     """As few writes as the receipts allow: one for all that fared alike."""
+    if len(receipts) == len(batch.recipients) and _are_alike(receipts):  # all of it, as mostly
+        yield outcome(batch, batch.first_number, receipts[0].state, receipts[0].detail, now, last=batch.last_number)
+        return
     alike: dict[tuple[str, str], list[int]] = {}
     for receipt in receipts:
         if receipt.state != DeliveryState.DEFERRED:
             alike.setdefault((receipt.state, receipt.detail), []).append(receipt.number)
     for (state, detail), numbers in alike.items():
-        if len(numbers) == len(batch.recipients):  # all of it, as mostly
-            yield outcome(batch, batch.first_number, state, detail, now, last=batch.last_number)
-        else:
-            yield outcome_of_some(batch, numbers, state, detail, now)
+        yield outcome_of_some(batch, numbers, state, detail, now)
     later = [receipt for receipt in receipts if receipt.state == DeliveryState.DEFERRED]
     if later:
         yield from _deferrals(cursor, batch, later, now)
+
+
+def _are_alike(receipts: Sequence[Receipt]) -> bool:
+    """Whether all fared the same, and none is to be tried again."""
+    _, state, detail, *_ = receipts[0]
+    others = [one for one in receipts if one.state is not state or one.detail != detail]
+    return not others and state is not DeliveryState.DEFERRED
 
 
 def _deferrals(cursor: Cursor, batch: Batch, receipts: Sequence[Receipt], now: datetime) -> Iterator[dict[str, Any]]:

@@ -160,7 +160,7 @@ def test_the_urgent_mailing_goes_first(engine):
         row = dict(connection.execute(edition.select()).one()._mapping) | {"id": 2, "kind": "breaking", "name": "x"}
         connection.execute(edition.insert().values(row))
     urgent = open_mailing(
-        engine, edition_id=2, version=1, digest_id=1, shares=[slow.share()], now=NOW, expires_at=DEADLINE, priority=9
+        engine, edition_id=2, version=1, digest_id=1, shares=[slow.share()], now=NOW, expires_at=DEADLINE, priority=-9
     )
     assert take(engine).mailing_id == urgent
 

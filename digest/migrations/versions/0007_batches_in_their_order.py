@@ -1,6 +1,5 @@
 """The next batch is found by an index, however many wait."""
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
@@ -11,4 +10,4 @@ depends_on = None
 
 def upgrade() -> None:
     op.drop_index("ix_batch_due", table_name="batch")
-    op.create_index("ix_batch_due", "batch", ["state", sa.text("priority DESC"), "id"])
+    op.create_index("ix_batch_due", "batch", ["state", "priority", "id"])
