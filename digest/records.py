@@ -81,6 +81,12 @@ def _is_starting(value: object) -> bool:
     return isinstance(value, str) and (value.endswith(NOWHERE) or value.startswith(UNSET))
 
 
+def sender_domains(session: Session) -> list[str]:
+    """The domains that digests are sent from, each once; not the one that a new digest starts with."""
+    domains = (address.rpartition("@")[2] for address in session.exec(select(DigestRow.from_address)))
+    return sorted({domain for domain in domains if domain and not _is_starting(domain)})
+
+
 def rules_of(row: DigestRow, weights: Mapping[str, float]) -> Rules:
     """How this digest picks: the house's weights, then the digest's own overrides."""
     own = {name: value for name, value in row.rules.items() if name in Rules.__dataclass_fields__}

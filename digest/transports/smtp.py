@@ -16,7 +16,7 @@ from typing import Any
 
 from digest.errors import SettingsError, TransportError
 from digest.settings import Settings
-from digest.smtp.letters import Consignment, Letter, Parcel
+from digest.smtp.letters import Consignment, Letter, Parcel, Signer, unsigned
 from digest.smtp.opening import PORTS, Doors, read_server
 from digest.smtp.pace import Pace, Rate, read_domain_rates, read_ramp, read_rates
 from digest.smtp.pool import Pool
@@ -196,7 +196,7 @@ def open_transport(settings: Settings, _place: str, handed: Handed = nothing) ->
         ramp = read_ramp(settings.smtp_ramp)
     return Smtp(
         open_doors(settings),
-        partial(Letter, bounces=bounces, verp=settings.smtp_verp),
+        partial(Letter, bounces=bounces, verp=settings.smtp_verp, signer_for=_signers(settings)),
         most=settings.smtp_connections, per_connection=settings.smtp_per_connection, pace=Pace(rates, ramp),
         domain_rates=domain_rates, handed=handed,
     )  # fmt: skip
@@ -245,6 +245,14 @@ async def _probe(doors: Doors) -> str:
         *([f"messages up to {can.size / 1e6:.0f} MB"] if can.size else []),
     ]
     return f"{line.server} lets us in: {', '.join(found)}"
+
+
+def _signers(settings: Settings) -> Callable[[str], Signer | None]:
+    if not settings.dkim_keys:
+        return unsigned
+    from digest.dkim import open_signers  # only who signs pays for the import
+
+    return open_signers(settings)
 
 
 @contextmanager
