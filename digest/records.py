@@ -82,9 +82,13 @@ def _is_starting(value: object) -> bool:
 
 
 def sender_domains(session: Session) -> list[str]:
-    """The domains that digests are sent from, each once; not the one that a new digest starts with."""
-    domains = (address.rpartition("@")[2] for address in session.exec(select(DigestRow.from_address)))
-    return sorted({domain for domain in domains if domain and not _is_starting(domain)})
+    """The domains that digests are sent from, each once."""
+    return sorted({domain_of(address) for address in session.exec(select(DigestRow.from_address))} - {""})
+
+
+def domain_of(address: str) -> str:
+    """The domain of a sender's address; empty for the address that a new digest starts with."""
+    return "" if _is_starting(address) else address.rpartition("@")[2]
 
 
 def rules_of(row: DigestRow, weights: Mapping[str, float]) -> Rules:

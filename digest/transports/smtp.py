@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from digest.errors import SettingsError, TransportError
+from digest.errors import SettingsError, TransportError, UnreachableError
 from digest.settings import Settings
 from digest.smtp.letters import Consignment, Letter, Parcel, Signer, unsigned
 from digest.smtp.opening import PORTS, Doors, read_server
 from digest.smtp.pace import Pace, Rate, read_domain_rates, read_ramp, read_rates
 from digest.smtp.pool import Pool
 from digest.smtp.security import Login, trust
-from digest.transports import Handed, Mark, nothing
+from digest.transports import Found, Handed, Mark, nothing
 from digest.values import Compiled, DeliveryState, Proof, Receipt, Recipient
+from digest.waiting import Unjoined
 from subscribers.addresses import normalise
 
 LETTERS_KEPT = 64
@@ -221,17 +222,25 @@ def open_doors(settings: Settings) -> Doors:
     )
 
 
-def probe(settings: Settings) -> str:
+def probe(settings: Settings, seconds: float) -> Found:
     """
-    Connect, greet, encrypt, log in and say goodbye, sending nothing. What was found, in words.
+    Connect, greet, encrypt, log in and say goodbye, sending nothing.
 
     Raises:
         SettingsError, AccountError, UnreachableError: one clear line.
     """
-    return asyncio.run(_probe(open_doors(settings)))
+    doors = open_doors(settings)
+    try:
+        return Found(asyncio.run(asyncio.wait_for(_probe(doors), seconds)))
+    except TimeoutError:
+        servers = ", ".join(map(str, doors.servers))
+        raise UnreachableError(
+            f"{servers} did not let us in within {seconds:g} s: look at the network, the port and DIGEST_SMTP_HELLO."
+        ) from None
 
 
 async def _probe(doors: Doors) -> str:
+    asyncio.get_running_loop().set_default_executor(Unjoined())
     line = await doors.open()
     line.transport.write(b"QUIT\r\n")
     line.transport.close()
