@@ -71,7 +71,7 @@ class Names:
         if "CNAME" in own and kind != "CNAME":
             said.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", "CNAME", *own["CNAME"]))
             self._tell(said, own["CNAME"][0].rstrip("."), kind)
-        elif kind in own:
+        elif own.get(kind):
             values = [in_strings(value) if kind == "TXT" else value for value in own[kind]]
             said.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", kind, *values))
 

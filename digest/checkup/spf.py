@@ -33,7 +33,11 @@ async def look(names: Names, domain: str, settings: Settings) -> list[Finding]:
         return [
             _bad(f"{domain} has {len(found)} records, so none of them counts: make them one, {_merged(domain, found)}")
         ]
-    faults = [*_faults(domain, found[0]), *await _too_many(names, domain, found[0])]
+    wrong = [term for term in _terms(found[0]) if not _can_be_read(term)]
+    if wrong:
+        words = f"{', '.join(wrong)} cannot be read, so the whole record counts for nothing: {found[0]}"
+        return [_bad(f"{domain}: {words}")]
+    faults = [*_lets_in(domain, found[0]), *await _too_many(names, domain, found[0])]
     return faults or [Finding("spf", "good", f"{domain}: {found[0]}")]
 
 
@@ -72,12 +76,9 @@ def _merged(domain: str, records: Sequence[str]) -> str:
     return zone_line(domain, " ".join(["v=spf1", *dict.fromkeys(terms), "~all"]))
 
 
-def _faults(domain: str, record: str) -> Iterator[Finding]:
+def _lets_in(domain: str, record: str) -> Iterator[Finding]:
+    """Whom nobody named: they are to be kept out."""
     terms = _terms(record)
-    wrong = [term for term in terms if not _can_be_read(term)]
-    if wrong:
-        yield _bad(f"{domain}: {', '.join(wrong)} cannot be read, so the whole record counts for nothing: {record}")
-        return
     lower = [term.lower() for term in terms]
     last = next((term for term in lower if term.lstrip("+?~-") == "all"), "")
     strict = " ".join(

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digest.channels import email
+from digest.deliveries import deliver
 from digest.dkim import DomainSigner, SigningKey, fits, make_key, open_signers, pem, read_keys, record_name
 from digest.errors import SettingsError
 from digest.links import Links
@@ -23,6 +24,7 @@ from digest.transports.smtp import open_transport
 from digest.values import DeliveryState, Variant
 from tests.dkim_verifiers import by_dkimpy, by_mail_dkim
 from tests.dns_stand_in import names
+from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
 from tests.samples import BASE, sample_digest, sample_edition
 from tests.sendgrid_mail import PRINTER, printed, reader
 from tests.smtp_stand_in import hand_over
@@ -298,6 +300,22 @@ def test_a_signature_that_would_not_speak_for_the_sender_stops_the_run_before_an
     with pytest.raises(SettingsError, match=r"DIGEST_DKIM_DOMAIN is example\.com, .* at news\.example\.org"):
         hand_over(transport, [reader(1)], printed=printed())
     assert post_office.handler.taken == {}
+
+
+def test_after_a_wrong_signing_domain_was_mended_everybody_gets_the_mail_once(sqlite_engine, post_office, house):
+    press = morning(sqlite_engine)
+    readers(sqlite_engine, 120)
+    mailing = opened(sqlite_engine, press)
+
+    def run(**values):
+        by = {"outbox": house(smtp_bounces="bounces@example.org", **values)}
+        return deliver(sqlite_engine, by, mailing=mailing, keys=KEYS, lease=60, clock=lambda: NOW)
+
+    with pytest.raises(SettingsError, match="the sender is at no domain"):
+        run()
+    assert {row.state for row in deliveries_of(sqlite_engine)} <= {"queued", "claimed"}
+    assert run(dkim_keys=()).counts == {"accepted": 120}
+    assert {len(copies) for copies in post_office.handler.taken.values()} == {1}
 
 
 # settings -----------------------------------------------------------------------------------------------------------
