@@ -19,7 +19,7 @@ from digest.waiting import begun, waited
 
 __all__ = ["Finding", "examine"]
 
-STORAGE, DOORS, IN_ALL = 2.0, 3.5, 4.0  # seconds
+STORAGE, DOORS, IN_ALL = 2.0, 3.0, 3.5  # seconds
 
 
 def examine(home: Path | None, *, now: datetime, offline: bool = False) -> list[Finding]:
@@ -33,9 +33,8 @@ def examine(home: Path | None, *, now: datetime, offline: bool = False) -> list[
     stored = _stored(home, now)
     dns = [] if offline else senders.look(settings, stored.senders, until)
     heard = doors.heard(knocks, until)
-    return [
-        *house.look(settings), *stored.findings, *clock.look(now, stored, heard.ahead), *heard.findings, *dns,
-    ]  # fmt: skip
+    told = [*house.look(settings), *stored.findings, *clock.look(now, stored, heard.ahead), *heard.findings, *dns]
+    return list(dict.fromkeys(told))
 
 
 def _stored(home: Path | None, now: datetime) -> Stored:

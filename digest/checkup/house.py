@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 from digest.app import sqlite_file
 from digest.checkup.finding import Finding
-from digest.dkim import key_files
+from digest.dkim import key_files, read_keys
 from digest.errors import DigestError
+from digest.parts import load_part
 from digest.paths import template_folders
 from digest.settings import Settings
 
+OUTBOX = "outbox"
 ROOM = 500_000_000  # bytes free below which an edition to many readers may not fit
 TEMPLATES = ("email/_layout.html", "web/edition.html")
 NOWHERE = ("localhost", ".invalid", ".test", ".localhost", ".local", ".internal")  # no reader's machine finds these
@@ -22,17 +24,28 @@ NOWHERE = ("localhost", ".invalid", ".test", ".localhost", ".local", ".internal"
 
 def look(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "good", f"home {settings.home}, email leaves by {settings.email_transport}")
+    yield from _ways_out(settings)
     yield _base_address(settings)
     yield from _secrets(settings)
+    yield from _signing_keys(settings)
     yield _templates(settings.templates)
     yield from _disks(settings)
+
+
+def _ways_out(settings: Settings) -> Iterator[Finding]:
+    """Whether each transport's settings can be read; the keys that sign have a look of their own."""
+    for name in sorted({settings.email_transport, settings.push_transport} - {OUTBOX}):
+        try:
+            load_part("transports", name).open_transport(settings.model_copy(update={"dkim_keys": ()}), "").close()
+        except DigestError as error:
+            yield Finding(name, "bad", str(error))
     if settings.sendgrid_sandbox and settings.email_transport == "sendgrid":
         yield Finding("sendgrid", "warn", "DIGEST_SENDGRID_SANDBOX is on: requests are checked, and nobody gets mail")
 
 
 def _base_address(settings: Settings) -> Finding:
     address = urlsplit(settings.base_url)
-    if settings.email_transport == "outbox" or (address.scheme == "https" and _is_public(address.hostname or "")):
+    if settings.email_transport == OUTBOX or (address.scheme == "https" and _is_public(address.hostname or "")):
         return Finding("base address", "good", settings.base_url)
     return Finding(
         "base address", "bad",
@@ -57,12 +70,19 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         yield _private("secrets", file)
     if not files:
         yield Finding("secrets", "good", "keys come from the environment")
+
+
+def _signing_keys(settings: Settings) -> Iterator[Finding]:
     try:
         for _, file in key_files(settings):
-            if file.exists():  # where it does not, its own look says so
+            if file.exists():
                 yield _private("dkim key", file)
+        keys = read_keys(settings)
     except DigestError as error:
         yield Finding("dkim key", "bad", str(error))
+        return
+    if keys and all(key.kind != "rsa" for key in keys):
+        yield Finding("dkim key", "warn", "not everybody verifies Ed25519 yet: add an RSA key with digest dkim new")
 
 
 def _private(what: str, file: Path) -> Finding:

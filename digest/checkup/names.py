@@ -14,6 +14,7 @@ from digest.errors import SettingsError
 from digest.smtp.opening import read_server
 
 ONE_SERVER, ONE_QUESTION = 1.0, 2.0  # seconds
+AT_ONCE = 100  # questions
 PORT = 53
 
 Answer = tuple[str, ...] | None
@@ -33,6 +34,7 @@ class Names:
         self._until = until
         self._resolver = _resolver(server)
         self._resolver.timeout = ONE_SERVER
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[tuple[str, str], asyncio.Task[Answer]] = {}
 
     @property
@@ -47,9 +49,10 @@ class Names:
         return await self._asked[question]
 
     async def _ask(self, name: str, kind: str) -> Answer:
-        lifetime = max(0.01, min(ONE_QUESTION, self._until - monotonic()))
         try:
-            answer = await self._resolver.resolve(f"{name}.", kind, lifetime=lifetime)
+            async with self._turns:
+                lifetime = max(0.01, min(ONE_QUESTION, self._until - monotonic()))
+                answer = await self._resolver.resolve(f"{name}.", kind, lifetime=lifetime)
         except (LifetimeTimeout, NoNameservers, OSError):
             self.silent.append(name)
             return None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from digest.checkup import dmarc, signatures, spf
@@ -10,6 +11,7 @@ from digest.checkup.names import Names
 from digest.checkup.storage import Sender
 from digest.errors import SettingsError
 from digest.settings import Settings
+from subscribers.addresses import normalise
 
 
 def look(settings: Settings, senders: Sequence[Sender], until: float) -> list[Finding]:
@@ -32,8 +34,10 @@ async def _look(settings: Settings, senders: Sequence[Sender], until: float) -> 
     except SettingsError as error:
         return [Finding("dns", "bad", str(error))]
     domains = sorted({sender.domain for sender in senders})
-    bounces = settings.smtp_bounces.rpartition("@")[2] if settings.email_transport == "smtp" else ""
-    homes = {bounces, *(sender.replies for sender in senders)} - {""}
+    bounces = _bounces(settings)
+    homes = {sender.replies for sender in senders} - {""}
+    if settings.email_transport == "smtp":
+        homes |= {bounces} if bounces else set(domains)
     found = await asyncio.gather(
         *(_domain(names, domain, bounces or domain, settings) for domain in domains),
         *(_mailboxes(names, home) for home in sorted(homes)),
@@ -41,6 +45,14 @@ async def _look(settings: Settings, senders: Sequence[Sender], until: float) -> 
     if names.silent and not names.answered:
         return [Finding("dns", "bad", f"{names.servers} answers nothing: look at the network and at DIGEST_DNS_SERVER")]
     return [*_silence(names), *(finding for findings in found for finding in findings)]
+
+
+def _bounces(settings: Settings) -> str:
+    """The domain that bounces go to; empty where it is each sender's own, or cannot be read, which is told elsewhere."""
+    if settings.email_transport == "smtp" and settings.smtp_bounces:
+        with suppress(ValueError):
+            return normalise(settings.smtp_bounces).mailbox.rpartition("@")[2]
+    return ""
 
 
 def _silence(names: Names) -> Iterable[Finding]:

@@ -1,12 +1,12 @@
 """DKIM: each key that signs is published, and what is published is our key."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from digest.checkup.finding import Finding
 from digest.checkup.names import Answer, Names, tags
 from digest.dkim import SigningKey, fits, read_domain, read_keys, record_name, zone_line
-from digest.errors import DigestError
+from digest.errors import SettingsError
 from digest.settings import Settings
 
 SENDGRID = ("s1", "s2")  # selectors of a domain that is authenticated there; m1 where SendGrid does not manage the keys
@@ -21,20 +21,15 @@ async def look(names: Names, domain: str, settings: Settings) -> tuple[list[Find
         words = "left to your relay (no DIGEST_DKIM_KEYS): mail yourself, and look for dkim=pass with"
         return [Finding("dkim", "warn", f"{words} header.d={domain}")], ""
     try:
-        keys, signing = read_keys(settings), read_domain(settings) or domain
-    except DigestError as error:
+        signing, keys = read_domain(settings) or domain, read_keys(settings)
+    except SettingsError as error:
         return [Finding("dkim", "bad", str(error))], ""
     if not fits(signing, domain):
         words = f"DIGEST_DKIM_DOMAIN is {signing}, and signatures by it count for nothing in mail from {domain}"
         return [Finding("dkim", "bad", f"{words}: leave it empty")], signing
     answers = await asyncio.gather(*(names.ask(record_name(key.selector, signing), "TXT") for key in keys))
-    findings = [_published(key, signing, texts) for key, texts in zip(keys, answers, strict=True) if texts is not None]
-    return [*findings, *_old_readers(keys)], signing
-
-
-def _old_readers(keys: Sequence[SigningKey]) -> Iterator[Finding]:
-    if all(key.kind != "rsa" for key in keys):
-        yield Finding("dkim", "warn", "not every receiver verifies Ed25519 yet: add an RSA key with digest dkim new")
+    told = [_published(key, signing, texts) for key, texts in zip(keys, answers, strict=True) if texts is not None]
+    return told, signing
 
 
 def _published(key: SigningKey, domain: str, texts: Sequence[str]) -> Finding:
