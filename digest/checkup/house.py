@@ -39,8 +39,19 @@ def _ways_out(settings: Settings) -> Iterator[Finding]:
             load_part("transports", name).open_transport(settings.model_copy(update={"dkim_keys": ()}), "").close()
         except DigestError as error:
             yield Finding(name, "bad", str(error))
-    if settings.sendgrid_sandbox and settings.email_transport == "sendgrid":
+    if settings.email_transport == "sendgrid":
+        yield from _sendgrid(settings)
+
+
+def _sendgrid(settings: Settings) -> Iterator[Finding]:
+    if settings.sendgrid_sandbox:
         yield Finding("sendgrid", "warn", "DIGEST_SENDGRID_SANDBOX is on: requests are checked, and nobody gets mail")
+    if not getattr(settings, "sendgrid_webhook_key", "not heard of yet"):
+        yield Finding(
+            "sendgrid", "warn",
+            "DIGEST_SENDGRID_WEBHOOK_KEY is empty, so its events are refused and a bounce suppresses nobody: turn on the "
+            "signed Event Webhook in SendGrid's Mail Settings, and set its verification key",
+        )  # fmt: skip
 
 
 def _base_address(settings: Settings) -> Finding:

@@ -31,7 +31,7 @@ class Names:
 
     def __init__(self, server: str, until: float) -> None:
         self.answered, self.silent = 0, list[str]()
-        self._until = until
+        self._until, self._away = until, False
         self._resolver = _resolver(server)
         self._resolver.timeout = ONE_SERVER
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -51,9 +51,13 @@ class Names:
     async def _ask(self, name: str, kind: str) -> Answer:
         try:
             async with self._turns:
+                if self._away and not self.answered:  # one long wait is enough to know that nobody is there
+                    self.silent.append(name)
+                    return None
                 lifetime = max(0.01, min(ONE_QUESTION, self._until - monotonic()))
                 answer = await self._resolver.resolve(f"{name}.", kind, lifetime=lifetime)
-        except (LifetimeTimeout, NoNameservers, OSError):
+        except (LifetimeTimeout, NoNameservers, OSError) as fault:
+            self._away = self._away or isinstance(fault, LifetimeTimeout)
             self.silent.append(name)
             return None
         except (NXDOMAIN, NoAnswer):

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +17,13 @@ import pytest
 from sqlmodel import select
 
 from digest import app
-from digest.checkup import clock, examine, storage
-from digest.checkup.storage import Stored
+from digest.checkup import clock, examine, house, senders, storage
+from digest.checkup.names import Names
+from digest.checkup.storage import Sender, Stored
 from digest.database import open_engine, writing
 from digest.dkim import make_key, pem
 from digest.models import DigestRow
+from digest.settings import Settings
 from tests.authority import Authority
 from tests.dns_stand_in import names
 from tests.newsroom import readers
@@ -49,8 +50,7 @@ SENDER = {
 def prepared(tmp_path_factory):
     """A home with one digest that is ready to be sent; tests work on copies."""
     home = tmp_path_factory.mktemp("doctor") / "press"
-    house = app.found(home, slug="global", fields={"name": "Global", **SENDER}, now=NOW)
-    house.engine.dispose()
+    app.found(home, slug="global", fields={"name": "Global", **SENDER}, now=NOW).engine.dispose()
     return home
 
 
@@ -94,9 +94,9 @@ def sending(home, zone, tmp_path):
     file = tmp_path / "news1.pem"
     file.write_bytes(pem(RSA))
     file.chmod(0o600)
-    with stand_in() as house:
+    with stand_in() as server:
         yield {
-            "email_transport": "smtp", "smtp_servers": f"127.0.0.1:{house.port}", "smtp_security": "none",
+            "email_transport": "smtp", "smtp_servers": f"127.0.0.1:{server.port}", "smtp_security": "none",
             "smtp_hello": "press.example.org", "dkim_keys": f"news1={file}", "dns_server": zone.server,
             "base_url": "https://news.example.org",
         }  # fmt: skip
@@ -190,11 +190,12 @@ def test_an_spf_record_that_will_not_do_is_told_with_the_one_to_publish(asked, s
     assert verdicts(asked(**sending), "spf") == ["good"], "once it is published all is well"
 
 
-def test_the_record_to_publish_names_the_servers_that_we_send_by(asked, sending, zone):
+def test_the_record_to_publish_names_the_servers_that_we_send_by(home, zone):
     zone.put(DOMAIN, "TXT", "nothing of spf")
-    servers = f"{sending['smtp_servers']},smtp.example.net:2525,198.51.100.7"
-    ((_, _, words),) = of(asked(**{**sending, "smtp_servers": servers}), "spf")
-    assert '"v=spf1 ip4:ADDRESS-OF-YOUR-RELAY a:smtp.example.net' in words
+    servers = ("127.0.0.1:25", "smtp.example.net:2525", "198.51.100.7", "9.9.9.9", "relay")
+    settings = Settings(home=home, email_transport="smtp", smtp_servers=servers, dns_server=zone.server)
+    words = senders.look(settings, [Sender(DOMAIN, "")], monotonic() + 3)[0].words
+    assert '"v=spf1 ip4:ADDRESS-OF-YOUR-RELAY a:smtp.example.net ip4:9.9.9.9 ~all"' in words
 
 
 @pytest.mark.parametrize("term", ["ip4:300.1.2.3", "ip6:192.0.2.1", "include", "mx4", "all:x", "ip4/192.0.2.1", "+-a"])
@@ -415,6 +416,12 @@ def test_a_dns_that_does_not_answer_is_one_finding_and_no_hang(asked, sending, z
     ]
 
 
+def test_a_first_answer_that_is_a_refusal_keeps_no_other_question_from_being_asked(asked, sending, zone):
+    zone.broken |= set(zone.records) - {f"_dmarc.{DOMAIN}"}
+    found = asked(**sending)
+    assert [verdict for _, verdict, _ in of(found, "dns", "dmarc", "spf")] == ["warn", "good"]
+
+
 def test_names_that_nobody_answers_for_are_told_and_hide_nothing_else(asked, sending, zone):
     zone.silent.add(f"_dmarc.{DOMAIN}")
     zone.broken.add("relay.example.net")
@@ -425,7 +432,7 @@ def test_names_that_nobody_answers_for_are_told_and_hide_nothing_else(asked, sen
     assert [what for what, _, _ in of(found, "spf", "dkim", "dmarc", "mx")] == ["spf", "dkim", "mx", "mx"]
 
 
-def test_a_port_where_nobody_listens_is_told_at_once(asked, sending):
+def test_a_port_where_nobody_listens_is_told_in_time(asked, sending):
     began = monotonic()
     found = asked(**{**sending, "dns_server": "127.0.0.1:1"})
     assert verdicts(found, "dns") == ["bad"]
@@ -438,9 +445,12 @@ def test_a_dns_server_that_is_no_address_is_named(asked, sending, wrong):
     assert (verdict, "DIGEST_DNS_SERVER is wrong" in words) == ("bad", True)
 
 
-def test_the_system_s_dns_is_asked_where_none_is_named(asked, sending):
-    found = asked(**{**sending, "dns_server": ""})
-    assert of(found, "spf", "dns"), "example.org is never ours, whoever answers"
+def test_the_system_s_dns_is_asked_where_none_is_named():
+    file = Path("/etc/resolv.conf")
+    known = re.findall(r"(?m)^nameserver\s+(\S+)", file.read_text()) if file.exists() else []
+    if not known:
+        pytest.skip("this machine names no DNS server")
+    assert Names("", 0.0).servers == ", ".join(known)
 
 
 # the ways out -------------------------------------------------------------------------------------------------------
@@ -462,10 +472,10 @@ def authority(tmp_path_factory):
 )
 def test_a_server_that_does_not_let_us_in_is_one_line(asked, sending, authority, host, until, password, says):
     context = authority.server(host, until=datetime.now(UTC) + timedelta(days=until))
-    with stand_in(tls=context, passwords={"press": PASSWORD}) as house:
-        own = {"smtp_servers": f"127.0.0.1:{house.port}", "smtp_security": "starttls", "smtp_ca": authority.file}
+    with stand_in(tls=context, passwords={"press": PASSWORD}) as server:
+        own = {"smtp_servers": f"127.0.0.1:{server.port}", "smtp_security": "starttls", "smtp_ca": authority.file}
         found = asked(**{**sending, **own, "smtp_user": "press", "smtp_password": password})
-        assert house.taken == []
+        assert server.taken == []
     ((_, verdict, words),) = of(found, "smtp")
     assert (verdict, says in words, "\n" in words) == ("bad", True, False), words
     assert not any(password in words for _, _, words in found if password == PASSWORD)
@@ -582,6 +592,15 @@ def test_a_sandbox_in_which_nobody_gets_mail_is_told(asked, by_sendgrid):
     _, settings = by_sendgrid
     found = of(asked(**settings, sendgrid_sandbox="true"), "sendgrid")
     assert [verdict for _, verdict, _ in found] == ["warn", "good"]
+
+
+@pytest.mark.parametrize(("key", "told"), [("", True), ("MFkw", False)])
+def test_events_that_nobody_could_verify_are_told(home, key, told):
+    class Hearing(Settings):
+        sendgrid_webhook_key: str = ""
+
+    settings = Hearing(home=home, email_transport="sendgrid", sendgrid_key=KEY, sendgrid_webhook_key=key)
+    assert any("DIGEST_SENDGRID_WEBHOOK_KEY is empty" in one.words for one in house.look(settings)) is told
 
 
 @pytest.mark.parametrize(
@@ -780,10 +799,17 @@ def test_with_all_networks_dead_the_doctor_is_done_within_seconds(tmp_path, send
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         own = {"smtp_servers": "smtp.example.org,127.0.0.1:1", "smtp_hello": "", "dns_server": zone.server}
+        start = timed(lambda: run(tmp_path, "doctor", "--offline", **sending))[0]
         for database in ("", f"postgresql://nobody@127.0.0.1:{port}/digest"):
-            began = time.monotonic()
-            done = run(tmp_path, "doctor", "--json", program=HANGS, **{**sending, **own, "database": database})
-            assert time.monotonic() - began < 6, "of which one and more is the start, on a busy machine"
+            named = {**sending, **own, "database": database}
+            seconds, done = timed(lambda: run(tmp_path, "doctor", "--json", program=HANGS, **named))  # noqa: B023
+            assert seconds - start < 4.5, "beside the start of Python itself"
             bad = {one["what"] for one in json.loads(done.stdout) if one["verdict"] == "bad"}
             assert bad == ({"smtp", "database"} if database else {"smtp", "dns"})
             assert (done.returncode, done.stderr) == (1, "")
+
+
+def timed(call):
+    began = monotonic()
+    done = call()
+    return monotonic() - began, done
