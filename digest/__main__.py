@@ -45,6 +45,10 @@ unconfirmed_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+dkim_app = typer.Typer(
+    help="Sign what leaves by SMTP: make a key, show what to publish.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(dkim_app, name="dkim")
 app.add_typer(unconfirmed_app, name="unconfirmed")
 app.add_typer(source_app, name="source")
 app.add_typer(editions_app, name="editions")
@@ -293,15 +297,40 @@ def watch() -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nobody: no server, no DNS.")] = False,
+    as_json: Json = False,
+) -> None:
     """
     Check the house, and say what to mend.
 
-    Settings, keys, database, templates, room on the disk, digests ready to be sent.
+    Settings, keys, database, disk, clock, digests; the way out, by logging in and sending nothing; and what DNS says of
+    your senders. Done within seconds, also when nobody answers. Exit code 1 when something must be mended.
     """
     from digest.commands import house
 
-    house.doctor(door.home, as_json=as_json)
+    house.doctor(door.home, offline=offline, as_json=as_json)
+
+
+@dkim_app.command("new")
+def dkim_new(
+    selector: Annotated[str, typer.Argument(help="A name for the key that was never used before, such as news1.")],
+    ed25519: Annotated[bool, typer.Option("--ed25519", help="Beside an RSA key: not everybody verifies it.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="The key's file; in the home folder if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key, and say which record to publish and which line to set. Example: digest dkim new news1"""
+    from digest.commands import dkim
+
+    dkim.new(door.home, selector, ed25519=ed25519, out=out, as_json=as_json)
+
+
+@dkim_app.command("show")
+def dkim_show(as_json: Json = False) -> None:
+    """The records to publish for the keys that sign now."""
+    from digest.commands import dkim
+
+    dkim.show(door.home, as_json=as_json)
 
 
 Numbers = Annotated[list[int] | None, typer.Option("--number", help="Only this delivery; say it again for more.")]

@@ -31,7 +31,7 @@ def open_press(home: Path | None = None, **values: Any) -> Press:
         SettingsError: a setting is wrong.
     """
     settings = read_settings(home, **values)
-    if settings.database_url.startswith("sqlite") and not _sqlite_file(settings).exists():
+    if settings.database_url.startswith("sqlite") and not sqlite_file(settings).exists():
         raise NotFoundError(f"Nothing is set up in {settings.home}: run digest --home {settings.home} init")
     press = build(settings)
     stands_at = revision_of(press.engine)
@@ -106,7 +106,7 @@ def _demand_no_readers(settings: Settings) -> None:
     Raises:
         SettingsError: there are readers already, whose suppressions and links hang on the keys that are missing.
     """
-    if settings.database_url.startswith("sqlite") and not _sqlite_file(settings).exists():
+    if settings.database_url.startswith("sqlite") and not sqlite_file(settings).exists():
         return
     engine = open_engine(settings.database_url)
     if revision_of(engine):
@@ -118,7 +118,7 @@ def _demand_no_readers(settings: Settings) -> None:
                 )
 
 
-def _sqlite_file(settings: Settings) -> Path:
+def sqlite_file(settings: Settings) -> Path:
     return Path(settings.database_url.removeprefix("sqlite:///"))
 
 

@@ -81,6 +81,16 @@ def _is_starting(value: object) -> bool:
     return isinstance(value, str) and (value.endswith(NOWHERE) or value.startswith(UNSET))
 
 
+def sender_domains(session: Session) -> list[str]:
+    """The domains that digests are sent from, each once."""
+    return sorted({domain_of(address) for address in session.exec(select(DigestRow.from_address))} - {""})
+
+
+def domain_of(address: str) -> str:
+    """The domain of a sender's address; empty for the address that a new digest starts with."""
+    return "" if _is_starting(address) else address.rpartition("@")[2]
+
+
 def rules_of(row: DigestRow, weights: Mapping[str, float]) -> Rules:
     """How this digest picks: the house's weights, then the digest's own overrides."""
     own = {name: value for name, value in row.rules.items() if name in Rules.__dataclass_fields__}

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     smtp_domain_rates: str = ""
     smtp_ramp: str = ""
     smtp_patience: float = Field(default=1.0, ge=0.01, le=10)
+    dkim_domain: str = ""
+    dkim_keys: Words = ()
+    dns_server: str = ""
     batch_size: int = Field(default=500, ge=50, le=1000)
     lease: float = Field(default=60.0, ge=2, le=3600)
     weights: Weights = dict(DEFAULT_WEIGHTS)
@@ -77,7 +80,7 @@ class Settings(BaseSettings):
             raise ValueError("weights are 0 or more, and at least one is above 0")
         return value
 
-    @field_validator("fetch_allow", "smtp_servers", mode="before")
+    @field_validator("fetch_allow", "smtp_servers", "dkim_keys", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value

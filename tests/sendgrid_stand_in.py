@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
 from struct import pack as packed
@@ -89,6 +90,8 @@ class StandIn:
     taken: list[dict] = field(default_factory=list)
     lined_up: deque[Says] = field(default_factory=deque)
     judge: Callable[[dict], Says | None] = lambda _: None
+    scopes: tuple[str, ...] = ("mail.send",)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     arrived: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -207,6 +210,17 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
             with here.counted():
                 self._hear()
 
+        def do_GET(self) -> None:
+            here.headers.append({name.lower(): value for name, value in self.headers.items()})
+            self._act(self._allowed() or self._scopes())
+
+        def _scopes(self) -> Says:
+            if self.path != "/v3/scopes":
+                return Says(404)
+            if here.lined_up:
+                return here.lined_up.popleft()
+            return Says(200, {"scopes": here.scopes}, {"Date": format_datetime(here.clock(), usegmt=True)})
+
         def _hear(self) -> None:
             size = int(self.headers["content-length"])
             raw = self.rfile.read(size)
@@ -218,6 +232,9 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
             here.asked.append(body)
             said = self._judged(body)
             here.arrived.set()
+            self._act(said)
+
+        def _act(self, said: Says) -> None:
             if said == SILENT:
                 here.over.wait(SILENCE)
                 self.close_connection = True
@@ -231,9 +248,12 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
         def _judged(self, body: dict) -> Says:
             if self.path != "/v3/mail/send" or len(here.asked) > MOST_REQUESTS:
                 return Says(404)
-            if self.headers["authorization"] != f"Bearer {KEY}":
-                return refuses(("The provided authorization grant is invalid, expired, or revoked", None), status=401)
-            return here.answer(body)
+            return self._allowed() or here.answer(body)
+
+        def _allowed(self) -> Says | None:
+            if self.headers["authorization"] == f"Bearer {KEY}":
+                return None
+            return refuses(("The provided authorization grant is invalid, expired, or revoked", None), status=401)
 
         def _say(self, said: Says) -> None:
             body = b"" if said.body is None else json.dumps(said.body).encode()

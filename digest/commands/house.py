@@ -108,8 +108,8 @@ def _list(option: str, value: str, allowed: tuple[str, ...] | None) -> list[str]
     return words
 
 
-def doctor(home: Path | None, *, as_json: bool) -> None:
-    findings = checkup.examine(home, now=datetime.now(UTC))
+def doctor(home: Path | None, *, offline: bool, as_json: bool) -> None:
+    findings = checkup.examine(home, now=datetime.now(UTC), offline=offline)
     if as_json:
         show_json(findings)
     else:

@@ -8,11 +8,11 @@ from digest.deliveries.marking import mark, record
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import close_late, next_due, recover, requeue
-from digest.deliveries.rights import after_restore, restored_at
+from digest.deliveries.rights import after_restore, newest_stamp, restored_at
 from digest.deliveries.unconfirmed import Doubt, decide, doubts
 
 __all__ = [
-    "Balance", "Doubt", "Share", "Tally", "after_restore", "balance_of", "cancel", "claim", "close_late", "decide", "deliver", "doubts", "handed_since", "mark", "next_due",
+    "Balance", "Doubt", "Share", "Tally", "after_restore", "balance_of", "cancel", "claim", "close_late", "decide", "deliver", "doubts", "handed_since", "mark", "newest_stamp", "next_due",
     "open_mailing", "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "restored_at",
     "resume", "run_batch", "settle",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
@@ -48,6 +49,27 @@ def read(status: int, headers: Message, body: bytes) -> Answer:
         named={int(place[1]) for place in places if place},
         blames_all=bool(faults) and all(where and not where.startswith("personalizations") for where, _ in faults),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scopes:
+    """What a key may do, by SendGrid's names such as mail.send; and what time it was there."""
+
+    names: Collection[str] = ()
+    at: datetime | None = None
+
+
+def read_scopes(headers: Message, body: bytes) -> Scopes:
+    """The answer to the question what a key may do; no names where it is none."""
+    try:
+        names = frozenset(map(str, json.loads(body)["scopes"]))
+    except (ValueError, TypeError, KeyError):
+        names = frozenset()
+    try:
+        at = parsedate_to_datetime(headers["Date"]).astimezone(UTC)
+    except (ValueError, TypeError):
+        at = None
+    return Scopes(names, at)
 
 
 def masked(text: str) -> str:

@@ -9,7 +9,7 @@ from python_http_client.client import Client
 from sendgrid import SendGridAPIClient
 
 from digest.reaching import Reply, Way
-from digest.sendgrid.answers import Answer, read
+from digest.sendgrid.answers import Answer, Scopes, read, read_scopes
 
 JSON = "application/json; charset=utf-8"  # by its plain name the client would encode again what is encoded
 LOGGERS = ("sendgrid", "python_http_client", "python_http_client.client")
@@ -22,7 +22,8 @@ class Endpoint:
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)  # at DEBUG they write down the key and every address
         self._way = Way(host, patience)
-        self._client = _Client(SendGridAPIClient(key, host=host), self._way)
+        self._api = SendGridAPIClient(key, host=host)
+        self._client = _Client(self._api, self._way, "mail", "send")
 
     def post(self, body: str) -> Answer:
         """
@@ -37,16 +38,30 @@ class Endpoint:
             return Answer(0, f"no answer: {type(error).__name__}")
         return read(response.status_code, response.headers, response.body)
 
+    def scopes(self) -> tuple[Answer, Scopes]:
+        """
+        What the key may do. Nothing is sent.
+
+        Raises:
+            UnreachableError: nothing has left.
+        """
+        try:
+            response = _Client(self._api, self._way, "scopes").get()
+        except (OSError, HTTPException) as error:
+            return Answer(0, f"no answer: {type(error).__name__}"), Scopes()
+        answer = read(response.status_code, response.headers, response.body)
+        return answer, read_scopes(response.headers, response.body)
+
     def close(self) -> None:
         self._way.close()
 
 
 class _Client(Client):  # type: ignore[misc]  # it ships no types
-    """The package's client at /v3/mail/send: the paths, the headers and the key are its own, the way is ours."""
+    """The package's client at one path below /v3: the headers and the key are its own, the way is ours."""
 
-    def __init__(self, api: SendGridAPIClient, way: Way) -> None:
+    def __init__(self, api: SendGridAPIClient, way: Way, *path: str) -> None:
         headers = {**api.client.request_headers, "Content-Type": JSON}
-        super().__init__(host=api.host, request_headers=headers, version=3, url_path=["mail", "send"])
+        super().__init__(host=api.host, request_headers=headers, version=3, url_path=list(path))
         self._way = way
 
     def _make_request(self, _opener: Any, request: Request, **_: Any) -> "_Response":

@@ -35,6 +35,10 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> bytes: ...
 
 
+def unsigned(_domain: str) -> None:
+    """The signer of who has none."""
+
+
 class Features(NamedTuple):
     """What a server said it can do; `size` is in bytes, 0 for no limit."""
 
@@ -52,6 +56,7 @@ class Letter:
 
     Raises:
         ContentError: there is no address that bounces could go to.
+        SettingsError: our signature would not speak for the sender.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class Letter:
         *,
         bounces: str = "",
         verp: bool = False,
-        signer_for: Callable[[str], Signer | None] = lambda _domain: None,
+        signer_for: Callable[[str], Signer | None] = unsigned,
     ) -> None:
         own = _from_address(compiled)
         sender = bounces or own

@@ -1,7 +1,12 @@
-"""How a message leaves: one file is one transport."""
+"""
+How a message leaves: one file is one transport.
+
+It has `open_transport(settings, place, handed) -> Transport`, and where there is somebody to ask also
+`probe(settings, seconds) -> Found`: log in within that time, and send nothing.
+"""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from digest.values import Proof, Receipt, Recipient
 
@@ -12,6 +17,13 @@ Handed = Callable[[float], int]
 def nothing(_since: float) -> int:
     """The `Handed` of a house that has sent nothing yet."""
     return 0
+
+
+class Found(NamedTuple):
+    """What a probe found, in words; `ahead`: seconds by which our clock is before the other side's, where it tells."""
+
+    words: str
+    ahead: float | None = None
 
 
 class Mark(Protocol):

@@ -7,17 +7,18 @@ side is sure of, it says: a server that never had a whole request took nothing, 
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from threading import BoundedSemaphore, Lock
 from time import monotonic, sleep
 
 from digest.crashes import crash_point
-from digest.errors import ContentError, SettingsError, TransportError, UnreachableError
+from digest.errors import AccountError, ContentError, SettingsError, TransportError, UnreachableError
 from digest.sendgrid.answers import DIVIDED, NOT_TAKEN, TAKEN, TAKEN_IN_SANDBOX, TOO_MANY, Answer, masked
 from digest.sendgrid.checks import Slip, apart, fault_of
 from digest.sendgrid.client import Endpoint
 from digest.sendgrid.envelope import Letter
 from digest.settings import Settings
-from digest.transports import Handed, Mark, nothing
+from digest.transports import Found, Handed, Mark, nothing
 from digest.values import DeliveryState, Proof, Receipt, Recipient
 
 READ = 60.0  # seconds at most; half the lease where that is shorter, so that the answer can still be recorded
@@ -27,6 +28,7 @@ REST = 60.0  # seconds without a request after a 429 that names no time
 SHORT_REST = 5.0  # seconds that are waited for; for a longer rest the deliveries are put off
 NAP = 0.1  # seconds; how soon a rest notices that it should stop
 LETTERS_KEPT = 64
+FINE, NEEDED = 200, "mail.send"
 
 
 class SendGrid:
@@ -229,10 +231,46 @@ def open_transport(settings: Settings, _place: str, _handed: Handed = nothing) -
     Raises:
         SettingsError: there is no key.
     """
+    return SendGrid(
+        _endpoint(settings, min(READ, settings.lease / 2)), most=settings.sendgrid_requests,
+        at_once=settings.sendgrid_open, sandbox=settings.sendgrid_sandbox,
+    )  # fmt: skip
+
+
+def probe(settings: Settings, seconds: float) -> Found:
+    """
+    Ask what the key may do, sending nothing.
+
+    Raises:
+        SettingsError, TransportError: one clear line, which never holds the key.
+    """
+    endpoint = _endpoint(settings, seconds)
+    try:
+        answer, scopes = endpoint.scopes()
+    finally:
+        endpoint.close()
+    if answer.status in NOT_TAKEN:
+        raise answer.fault
+    if answer.status != FINE:
+        raise TransportError(f"SendGrid gives no clear answer ({answer.words}): look at status.sendgrid.com.")
+    if NEEDED not in scopes.names:
+        raise AccountError(
+            f"SendGrid's key may not send mail ({NEEDED} is not among its {len(scopes.names)} permissions): give it the "
+            "permission Mail Send, or set another in DIGEST_SENDGRID_KEY."
+        )
+    more = len(scopes.names) - 1
+    words = f"{settings.sendgrid_host} lets us in, and the key may send mail" + (
+        f" and {more} things more" if more else ""
+    )
+    return Found(words, (datetime.now(UTC) - scopes.at).total_seconds() if scopes.at else None)
+
+
+def _endpoint(settings: Settings, patience: float) -> Endpoint:
+    """
+    Raises:
+        SettingsError: there is no key.
+    """
     key = settings.sendgrid_key.get_secret_value()
     if not key:
         raise SettingsError("DIGEST_SENDGRID_KEY is empty: make an API key with the permission Mail Send, and set it.")
-    endpoint = Endpoint(key, settings.sendgrid_host, patience=min(READ, settings.lease / 2))
-    return SendGrid(
-        endpoint, most=settings.sendgrid_requests, at_once=settings.sendgrid_open, sandbox=settings.sendgrid_sandbox
-    )
+    return Endpoint(key, settings.sendgrid_host, patience=patience)

@@ -15,15 +15,16 @@ from functools import partial
 from typing import Any
 
 from digest.delivery_ids import LENGTH
-from digest.errors import SettingsError, TransportError
+from digest.errors import SettingsError, TransportError, UnreachableError
 from digest.settings import Settings
-from digest.smtp.letters import Consignment, Letter, Parcel
+from digest.smtp.letters import Consignment, Letter, Parcel, Signer, unsigned
 from digest.smtp.opening import PORTS, Doors, read_server
 from digest.smtp.pace import Pace, Rate, read_domain_rates, read_ramp, read_rates
 from digest.smtp.pool import Pool
 from digest.smtp.security import Login, trust
-from digest.transports import Handed, Mark, nothing
+from digest.transports import Found, Handed, Mark, nothing
 from digest.values import Compiled, DeliveryState, Proof, Receipt, Recipient
+from digest.waiting import Unjoined
 from subscribers.addresses import normalise
 
 LETTERS_KEPT = 64
@@ -197,7 +198,7 @@ def open_transport(settings: Settings, _place: str, handed: Handed = nothing) ->
         ramp = read_ramp(settings.smtp_ramp)
     return Smtp(
         open_doors(settings),
-        partial(Letter, bounces=bounces, verp=settings.smtp_verp),
+        partial(Letter, bounces=bounces, verp=settings.smtp_verp, signer_for=_signers(settings)),
         most=settings.smtp_connections, per_connection=settings.smtp_per_connection, pace=Pace(rates, ramp),
         domain_rates=domain_rates, handed=handed,
     )  # fmt: skip
@@ -222,17 +223,25 @@ def open_doors(settings: Settings) -> Doors:
     )
 
 
-def probe(settings: Settings) -> str:
+def probe(settings: Settings, seconds: float) -> Found:
     """
-    Connect, greet, encrypt, log in and say goodbye, sending nothing. What was found, in words.
+    Connect, greet, encrypt, log in and say goodbye, sending nothing.
 
     Raises:
         SettingsError, AccountError, UnreachableError: one clear line.
     """
-    return asyncio.run(_probe(open_doors(settings)))
+    doors = open_doors(settings)
+    try:
+        return Found(asyncio.run(asyncio.wait_for(_probe(doors), seconds)))
+    except TimeoutError:
+        servers = ", ".join(map(str, doors.servers))
+        raise UnreachableError(
+            f"{servers} did not let us in within {seconds:g} s: look at the network, the port and DIGEST_SMTP_HELLO."
+        ) from None
 
 
 async def _probe(doors: Doors) -> str:
+    asyncio.get_running_loop().set_default_executor(Unjoined())
     line = await doors.open()
     line.transport.write(b"QUIT\r\n")
     line.transport.close()
@@ -246,6 +255,14 @@ async def _probe(doors: Doors) -> str:
         *([f"messages up to {can.size / 1e6:.0f} MB"] if can.size else []),
     ]
     return f"{line.server} lets us in: {', '.join(found)}"
+
+
+def _signers(settings: Settings) -> Callable[[str], Signer | None]:
+    if not settings.dkim_keys:
+        return unsigned
+    from digest.dkim import open_signers  # only who signs pays for the import
+
+    return open_signers(settings)
 
 
 @contextmanager

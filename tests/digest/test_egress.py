@@ -138,7 +138,7 @@ def test_only_a_move_for_good_is_remembered(site) -> None:
         (zlib.compress(b"stories"), "deflate"),
         (zlib.compress(b"stories", wbits=-15), "deflate"),
         (gzip.compress(b"stories", mtime=0), ""),
-        (gzip.compress(gzip.compress(b"stories", mtime=0)), "gzip"),
+        (gzip.compress(gzip.compress(b"stories", mtime=0), mtime=0), "gzip"),
         (b"stories", "identity"),
     ],
 )
