@@ -17,7 +17,7 @@ from digest.deliveries import deliver
 from digest.errors import ContentError, SettingsError
 from digest.settings import read_settings
 from digest.smtp.opening import Server, read_server
-from digest.transports.smtp import open_transport
+from digest.transports.smtp import LONGEST_BOUNCES, open_transport
 from digest.values import Compiled, DeliveryState
 from tests.newsroom import DEADLINE, KEYS, NOW, PLACE, morning, readers
 from tests.newsroom import opened as opened_mailing
@@ -354,7 +354,7 @@ def test_a_stop_ends_a_wait_for_a_rate_at_once(opened):
         ({"smtp_ramp": "slowly"}, "DIGEST_SMTP_RAMP"),
         ({"smtp_bounces": "nobody"}, "DIGEST_SMTP_BOUNCES"),
         ({"smtp_bounces": "zoë@example.org"}, "DIGEST_SMTP_BOUNCES"),
-        ({"smtp_bounces": f"{'b' * 30}@example.org", "smtp_verp": True}, "DIGEST_SMTP_BOUNCES"),
+        ({"smtp_bounces": f"{'b' * (LONGEST_BOUNCES + 1)}@example.org", "smtp_verp": True}, "DIGEST_SMTP_BOUNCES"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, values, names):
