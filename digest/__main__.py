@@ -571,32 +571,81 @@ def subscribers_count(
     people.count(door.home, digest, as_json=as_json)
 
 
+What = Annotated[str, typer.Argument(metavar="NAME|RULE", help="A saved segment, or a rule.")]
+
+
 @segments_app.command("add")
 def segments_add(
     name: str,
     rule: Annotated[str, typer.Argument(help="""Such as: language = "es" and topics has "korea".""")],
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    by: Who = "editor",
+    as_json: Json = False,
 ) -> None:
-    """Save a rule, or change it."""
-    from digest.commands import people
+    """Save a rule, or change it. The whole language is in docs/segments.md."""
+    from digest.commands import segments
 
-    people.add_segment(door.home, name, rule, description)
+    segments.add(door.home, name, rule, description, by=by, as_json=as_json)
 
 
 @segments_app.command("list")
 def segments_list(as_json: Json = False) -> None:
     """Every saved rule and how many it matches now."""
-    from digest.commands import people
+    from digest.commands import segments
 
-    people.list_segments(door.home, as_json=as_json)
+    segments.show_all(door.home, as_json=as_json)
+
+
+@segments_app.command("show")
+def segments_show(name: str, as_json: Json = False) -> None:
+    """One saved rule, how many it matches now, and what uses it."""
+    from digest.commands import segments
+
+    segments.show(door.home, name, as_json=as_json)
+
+
+@segments_app.command("remove")
+def segments_remove(name: str, by: Who = "editor", as_json: Json = False) -> None:
+    """Forget a rule; refused while a digest or another segment uses it."""
+    from digest.commands import segments
+
+    segments.remove(door.home, name, by=by, as_json=as_json)
 
 
 @segments_app.command("test")
 def segments_test(rule: str, as_json: Json = False) -> None:
     """Say whether a rule can be read and how many it matches, or what is wrong and where (exit code 2)."""
-    from digest.commands import people
+    from digest.commands import segments
 
-    people.test_rule(door.home, rule, as_json=as_json)
+    segments.test(door.home, rule, as_json=as_json)
+
+
+@segments_app.command("count")
+def segments_count(what: What, as_json: Json = False) -> None:
+    """How many it matches now, and how long the count took."""
+    from digest.commands import segments
+
+    segments.count(door.home, what, as_json=as_json)
+
+
+@segments_app.command("sample")
+def segments_sample(
+    what: What,
+    size: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Some of its members by chance, their addresses masked."""
+    from digest.commands import segments
+
+    segments.sample(door.home, what, size=size, as_json=as_json)
+
+
+@segments_app.command("explain")
+def segments_explain(what: What, as_json: Json = False) -> None:
+    """Say it in plain words, how many each clause matches, and what uses it."""
+    from digest.commands import segments
+
+    segments.explain(door.home, what, as_json=as_json)
 
 
 def main() -> None:

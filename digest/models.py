@@ -19,6 +19,7 @@ from sqlmodel import Field, SQLModel
 from digest.values import BatchState, DeliveryState, EditionKind, EditionState, Fallback, MailingState
 from subscribers.models import (  # one metadata holds every table of the house
     CHANNELS,
+    ActivityRow,
     SegmentRow,
     SubscriberRow,
     SubscriberTopicRow,
@@ -28,7 +29,7 @@ from subscribers.models import (  # one metadata holds every table of the house
 )
 
 __all__ = [
-    "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "EventRow",
+    "ActivityRow", "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "EventRow",
     "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
     "SubscriptionRow", "SuppressionRow", "TopicRow",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import deliveries, desk, editions, picking, proofs, records, stories
+from digest import deliveries, desk, editions, picking, proofs, records, segments, stories
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import DigestError, NotReadyError, StorageError, TransitionError
@@ -269,7 +269,7 @@ def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[Pr
     with reading(press.engine) as session:
         if not records.content_of(session, edition)["slots"]:
             raise NotReadyError(f"The edition of {edition.local_date} has no stories; assemble it again or skip it.")
-    return proofs.printed(press.engine, lambda: press.printer, press.links, edition, now=now)
+    return proofs.printed(press.engine, lambda: press.printer, press.links, edition, press.settings, now=now)
 
 
 def _open(press: Press, edition: EditionRow, now: datetime) -> int:
@@ -278,9 +278,10 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
         shares = proofs.shares(session, digest, edition, press.settings, now=now)
+        names = segments.names(session, press.settings)
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
-        shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size,
+        shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, and_, func, not_, true
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
-from digest import records
+from digest import records, segments
 from digest.database import reading, writing
 from digest.deliveries import Share
 from digest.errors import NotFoundError, NotReadyError
@@ -21,7 +21,6 @@ from digest.settings import Settings
 from digest.splice import pack
 from digest.values import Edition, Proof, Variant
 from subscribers.audience import audience
-from subscribers.segments import compile_rule
 
 if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from collections.abc import Callable
@@ -42,18 +41,21 @@ class Wanted:
     readers: int
 
 
-def wanted(session: Session, digest: DigestRow, *, now: datetime) -> list[Wanted]:
+def wanted(session: Session, digest: DigestRow, settings: Settings, *, now: datetime) -> list[Wanted]:
     """
     The variants an edition needs now: channel x segment x language of those who will read them.
 
     A digest without readers still gets one of each channel, so that an editor can see it.
+
+    Raises:
+        NotReadyError: the rule of one of its segments cannot be read.
     """
-    found = []
+    found, names = [], segments.names(session, settings)
     for channel in digest.channels:
         rules = segment_rules(session, digest)
         before = not_(true())
         for segment, rule in rules.items():
-            clause = compile_rule(rule, now=now) if rule else true()
+            clause = segments.members(segment, rule, now=now, names=names) if rule else true()
             people = audience(cast("int", digest.id), channel).where(and_(clause, not_(before)))
             by_language = people.with_only_columns(PEOPLE.c.language, func.count()).group_by(PEOPLE.c.language)
             readers = _by_printed_language(session.execute(by_language).all(), digest.language)
@@ -104,7 +106,13 @@ def _by_printed_language(rows: Iterable[Sequence[object]], default: str) -> dict
 
 
 def printed(
-    engine: Engine, printer: "Callable[[], Printer]", links: Links, edition: EditionRow, *, now: datetime
+    engine: Engine,
+    printer: "Callable[[], Printer]",
+    links: Links,
+    edition: EditionRow,
+    settings: Settings,
+    *,
+    now: datetime,
 ) -> list[ProofRow]:
     """
     The edition's proofs of its current version, one for each variant wanted now and one web page; those not printed
@@ -112,7 +120,7 @@ def printed(
     """
     with reading(engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        needs = [(one.channel, one.variant) for one in wanted(session, digest, now=now)]
+        needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now)]
         needs.append(("web", Variant(segment=EVERYONE, language=digest.language, look=digest.look)))
         have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
         missing = [need for need in needs if need not in have]
@@ -201,6 +209,6 @@ def shares(
             channel=one.channel, transport=transports[one.channel], proof_id=cast("int", have[one.channel, one.variant].id),
             language=one.variant.language, segment=one.variant.segment, rule=one.rule,
         )
-        for one in wanted(session, digest, now=now)
+        for one in wanted(session, digest, settings, now=now)
         if (one.channel, one.variant) in have
     ]  # fmt: skip

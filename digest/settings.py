@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     dns_server: str = ""
     batch_size: int = Field(default=500, ge=50, le=1000)
     lease: float = Field(default=60.0, ge=2, le=3600)
+    tracking: Literal["off", "aggregate", "personal"] = "off"
     weights: Weights = dict(DEFAULT_WEIGHTS)
     cluster_threshold: float = Field(default=0.16, gt=0, lt=1)
     fetch_allow: Words = ()

@@ -77,3 +77,9 @@ def ascii_domain(domain: str) -> str:
 def header_value(text: str) -> HeaderValue:
     """Text made safe for a header: line breaks and control characters become one space, outer blanks go."""
     return HeaderValue(_NOT_IN_A_HEADER.sub(" ", text).strip())
+
+
+def masked(address: str) -> str:
+    """a…@example.net for ana@example.net: enough to know it again, too little to write to."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}…{at}{domain}" if at else ""

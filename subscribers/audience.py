@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
 
 from subscribers.models import SubscriptionRow
-from subscribers.segments import compile_rule
+from subscribers.segments import NOTHING, Names, compile_rule
 
 PEOPLE = SubscriptionRow.metadata.tables["subscriber"]
 WISHES = SubscriptionRow.metadata.tables["subscription"]
@@ -60,14 +60,16 @@ class Reach:
         return self.wanted + self.paused + self.suppressed
 
 
-def reach(connection: Connection, digest_id: int, channel: str, *, now: datetime, rule: str = "") -> Reach:
+def reach(
+    connection: Connection, digest_id: int, channel: str, *, now: datetime, rule: str = "", names: Names = NOTHING
+) -> Reach:
     """
     Count the audience by standing, of a segment's rule or of everyone.
 
     Raises:
         SegmentError: the rule cannot be read.
     """
-    within = compile_rule(rule, now=now) if rule else true()
+    within = compile_rule(rule, now=now, names=names) if rule else true()
     how = standing(now).label("standing")
     people = audience(digest_id, channel).add_columns(how).where(within).subquery()
     counts = connection.execute(select(people.c.standing, func.count()).group_by(people.c.standing)).all()

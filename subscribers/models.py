@@ -1,6 +1,6 @@
-"""The tables of people: subscribers, what they asked for, saved segments, and addresses nothing may go to."""
+"""The tables of people: subscribers, what they asked for and did, saved segments, and addresses nothing may go to."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, LargeBinary, UniqueConstraint
@@ -17,6 +17,7 @@ SQLModel.metadata.naming_convention = NAMING  # before the first table: a migrat
 
 SUBSCRIPTION_STATES = ("pending", "active", "paused", "left")
 CHANNELS = ("email", "push")
+ACTIVITIES = ("opened", "clicked")
 
 
 def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -42,16 +43,40 @@ class SubscriberRow(SQLModel, table=True):
     attributes: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     joined_at: datetime
     updated_at: datetime
+    tracked_since: datetime | None = (
+        None  # when they agreed that their opens and clicks are counted; None: they did not
+    )
 
 
 class SubscriberTopicRow(SQLModel, table=True):
-    """A topic a person wants more (1) or less (-1) of."""
+    """A topic a person wants more (1) or less (-1) of; named as by `topic_key`."""
 
     __tablename__ = "subscriber_topic"
 
     subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
     topic: str = Field(max_length=64, primary_key=True)
     wish: int = 1
+
+
+def topic_key(words: str) -> str:
+    """A topic's one spelling: "Latin America" is latin-america."""
+    return words.strip().lower().replace(" ", "-")
+
+
+class ActivityRow(SQLModel, table=True):
+    """
+    How often a person opened or clicked on one day (UTC): counts alone, of those who agreed, under personal tracking.
+
+    Kept in the order of its key, so that what one person did lies together, and a segment finds it in one step.
+    """
+
+    __tablename__ = "activity"
+    __table_args__ = (one_of("kind", ACTIVITIES), {"sqlite_with_rowid": False})
+
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    kind: str = Field(max_length=8, primary_key=True)
+    day: date = Field(primary_key=True)
+    number: int
 
 
 class SubscriptionRow(SQLModel, table=True):

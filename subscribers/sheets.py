@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from subscribers.addresses import normalise
-from subscribers.models import CHANNELS
+from subscribers.models import CHANNELS, topic_key
 from subscribers.zones import demand_zone
 
 LONGEST_LINE = 20_000  # characters
@@ -185,9 +185,7 @@ def _plan(value: str) -> dict[str, str]:
 
 
 def _topics(value: str) -> dict[str, tuple[str, ...]]:
-    topics = tuple(
-        dict.fromkeys(part.strip().lower().replace(" ", "-") for part in re.split("[;|]", _text(value)) if part.strip())
-    )
+    topics = tuple(dict.fromkeys(topic_key(part) for part in re.split("[;|]", _text(value)) if part.strip()))
     if any(len(topic) > 64 for topic in topics):  # noqa: PLR2004  the column's width
         raise ValueError("a topic has at most 64 characters")
     return {"topics": topics}

@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
-from digest import app, deliveries, records
+from digest import app, deliveries, records, segments
 from digest.app import sqlite_file
 from digest.checkup.finding import Finding
 from digest.database import reading
 from digest.errors import DigestError
 from digest.models import DigestRow, SourceRow, SubscriptionRow
 from digest.press import Press
+from digest.settings import Settings
 
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
 RESERVE = 0.5  # seconds of the time that are kept for the other questions
@@ -61,7 +62,7 @@ def look(home: Path | None, *, now: datetime, until: float) -> Stored:
         ahead = None if sqlite else _ahead_of_server(session)
         findings = [
             _sqlite(session, sqlite_file(press.settings), until) if sqlite else _postgres(session),
-            *_sources(session, now), *_digests(session, rows),
+            *_sources(session, now), *_digests(session, rows), *_segments(session, press.settings, now),
         ]  # fmt: skip
     senders = (Sender(*map(records.domain_of, (row.from_address, row.reply_to))) for row in rows)
     zones = tuple((row.slug, row.zone) for row in rows)
@@ -145,3 +146,12 @@ def _digests(session: Session, rows: Iterable[DigestRow]) -> Iterator[Finding]:
             yield Finding(
                 "digest", "good", f"{row.slug}: ready, {readers:,} subscriptions, deadline {row.deadline} {row.zone}"
             )
+
+
+def _segments(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:
+    names = segments.names(session, settings)
+    for name, rule in names.segments.items():
+        try:
+            segments.read_rule(rule, now=now, names=names, name=name)
+        except DigestError as error:
+            yield Finding("segment", "warn", f"{name} cannot be read: {error}")

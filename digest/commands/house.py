@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
-from digest import app, checkup
+from digest import app, checkup, segments
 from digest.commands.screen import say, show_json
 from digest.database import reading, writing
 from digest.errors import SettingsError
@@ -37,6 +37,8 @@ def set_digest(home: Path | None, slug: str, given: dict[str, Any], *, as_json: 
     house = app.open_press(home)
     with writing(house.engine) if fields else reading(house.engine) as session:
         row = digest_named(session, slug)
+        for name in fields.get("segments", ()):
+            segments.named(session, name)
         for key, value in fields.items():
             setattr(row, key, {**row.colours, **value} if key == "colours" else value)
         session.add(row)

@@ -1,4 +1,4 @@
-"""Commands about readers: import them, count them, save the rules that choose among them."""
+"""Commands about readers: import them, count them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,19 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import func, select
-from sqlmodel import SQLModel, col
-from sqlmodel import select as select_rows
-
 from digest import proofs
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table, steps
-from digest.database import reading, storage_in_words, writing
+from digest.database import reading, storage_in_words
 from digest.errors import DigestError, NotFoundError, SettingsError
-from digest.models import SegmentRow
 from digest.records import digest_named
 from subscribers.exchange import ImportReport, import_csv
-from subscribers.segments import SegmentError, compile_rule
 from subscribers.sheets import ImportRefusedError
 
 SHOWN = 20  # refused lines printed in full; --json gives all that are kept
@@ -83,54 +77,9 @@ def count(home: Path | None, digest: str, *, as_json: bool) -> None:
     house = open_press(home)
     with reading(house.engine) as session:
         row = digest_named(session, digest)
-        found = proofs.wanted(session, row, now=datetime.now(UTC))
+        found = proofs.wanted(session, row, house.settings, now=datetime.now(UTC))
     rows = [(one.channel, one.variant.segment or "everyone", one.variant.language, one.readers) for one in found]
     if as_json:
         show_json([dict(zip(("channel", "segment", "language", "readers"), row, strict=True)) for row in rows])
         return
     show_table("", ("channel", "segment", "language", "readers"), rows, right=("readers",))
-
-
-def add_segment(home: Path | None, name: str, rule: str, description: str) -> None:
-    matches = _matches(home, rule)
-    house = open_press(home)
-    with writing(house.engine) as session:
-        row = session.exec(select_rows(SegmentRow).where(SegmentRow.name == name)).first() or SegmentRow(
-            name=name, rule=rule, updated_at=datetime.now(UTC)
-        )
-        row.rule, row.updated_at, row.description = rule, datetime.now(UTC), description or row.description
-        session.add(row)
-    say(f"{name}: {number(matches)} subscribers now.")
-
-
-def list_segments(home: Path | None, *, as_json: bool) -> None:
-    house = open_press(home)
-    with reading(house.engine) as session:
-        rows = session.exec(select_rows(SegmentRow).order_by(col(SegmentRow.name))).all()
-    found = [(row.name, _matches(home, row.rule), row.rule, row.description) for row in rows]
-    if as_json:
-        show_json([dict(zip(("name", "subscribers", "rule", "description"), row, strict=True)) for row in found])
-        return
-    show_table("", ("name", "subscribers", "rule", "description"), found, right=("subscribers",))
-
-
-def test_rule(home: Path | None, rule: str, *, as_json: bool) -> None:
-    matches = _matches(home, rule)
-    show_json({"rule": rule, "subscribers": matches}) if as_json else say(f"Yes: {number(matches)} subscribers now.")
-
-
-class RuleError(DigestError):
-    """A rule cannot be read; says where and what was expected."""
-
-    exit_code = 2
-
-
-def _matches(home: Path | None, rule: str) -> int:
-    house = open_press(home)
-    people = SQLModel.metadata.tables["subscriber"]
-    try:
-        clause = compile_rule(rule, now=datetime.now(UTC))
-    except SegmentError as error:
-        raise RuleError(str(error)) from None
-    with reading(house.engine) as session:
-        return int(session.execute(select(func.count()).select_from(people).where(clause)).scalar_one())

@@ -31,9 +31,10 @@ from digest.crashes import crash_point
 from digest.database import reading, writing
 from digest.deliveries.tables import BATCHES, DELIVERIES, DIGESTS, EDITIONS, MAILINGS, hexed, insert_once, one_snapshot
 from digest.errors import NotReadyError, StorageError
+from digest.segments import members
 from digest.values import BatchState, DeliveryState, EditionState, MailingState
 from subscribers.audience import WANTED, audience, standing
-from subscribers.segments import SegmentError, compile_rule, language_is
+from subscribers.segments import NOTHING, Names, language_is
 
 FILLABLE = frozenset({EditionState.APPROVED, EditionState.SENDING, EditionState.PAUSED})
 
@@ -66,12 +67,14 @@ def open_mailing(
     expires_at: datetime,
     batch_size: int = 500,
     priority: int = 0,
+    names: Names = NOTHING,
 ) -> int:
     """
     The id of the edition's mailing, opened and filled whole if there was none; otherwise nothing is changed.
 
     The candidates are counted by a query of their own, then every delivery is written, all in one transaction: a kill
-    leaves everything or nothing. Readers on a pause and suppressed ones get their row too, never to be handed over.
+    leaves everything or nothing. Readers on a pause and suppressed ones get their row too, never to be handed over. What
+    the rules say now is settled with that: later changes of rules or readers make nobody a reader of this edition.
 
     Raises:
         NotReadyError: that version of the edition is not the approved one, or a segment's rule cannot be read.
@@ -86,9 +89,9 @@ def open_mailing(
             _demand_approved(connection, edition_id, version)
             mailing = _insert_mailing(connection, edition_id, version, now=now, expires_at=expires_at)
             own = connection.execute(select(DIGESTS.c.language).where(DIGESTS.c.id == digest_id)).scalar_one()
-            candidates = _count(connection, digest_id, shares, now)
+            candidates = _count(connection, digest_id, shares, now, names)
             filler = _Filler(connection, mailing, now, batch_size, priority)
-            for share, belongs in _parts(shares, fallback=own, now=now):
+            for share, belongs in _parts(shares, fallback=own, now=now, names=names):
                 filler.fill(share, digest_id, belongs)
             _demand_equal(candidates, filler.written)
             connection.execute(MAILINGS.update().where(MAILINGS.c.id == mailing).values(candidates=candidates))
@@ -148,24 +151,21 @@ def _channels(shares: Sequence[Share]) -> list[str]:
     return list(dict.fromkeys(share.channel for share in shares))
 
 
-def _parts(shares: Sequence[Share], *, fallback: str, now: datetime) -> Iterator[Part]:
+def _parts(shares: Sequence[Share], *, fallback: str, now: datetime, names: Names) -> Iterator[Part]:
     """Each share with the condition that only its readers meet; together they are all whom any rule lets in."""
     for channel in _channels(shares):
         earlier: list[ColumnElement[bool]] = []
         mine = [share for share in shares if share.channel == channel]
         for segment in dict.fromkeys(share.segment for share in mine):
             variants = [share for share in mine if share.segment == segment]
-            rule = _rule(variants[0], now)
+            rule = _rule(variants[0], now, names)
             for share, reads in _by_language(variants, fallback):
                 yield share, and_(rule, reads, not_(or_(false(), *earlier)))
             earlier.append(rule)
 
 
-def _rule(share: Share, now: datetime) -> ColumnElement[bool]:
-    try:
-        return compile_rule(share.rule, now=now) if share.rule else true()
-    except SegmentError as error:
-        raise NotReadyError(f"Segment {share.segment!r} cannot be read. {error}") from None
+def _rule(share: Share, now: datetime, names: Names) -> ColumnElement[bool]:
+    return members(share.segment, share.rule, now=now, names=names) if share.rule else true()
 
 
 def _by_language(variants: Sequence[Share], fallback: str) -> Iterator[Part]:
@@ -186,11 +186,11 @@ def _any_of(codes: Sequence[str]) -> ColumnElement[bool]:
     return or_(false(), *[language_is(code) for code in codes])
 
 
-def _count(connection: Connection, digest_id: int, shares: Sequence[Share], now: datetime) -> int:
+def _count(connection: Connection, digest_id: int, shares: Sequence[Share], now: datetime, names: Names) -> int:
     """How many the fill must write. From the rules alone, joined by `or`: a mistake in the parts above must show."""
     total = 0
     for channel in _channels(shares):
-        rules = [_rule(share, now) for share in shares if share.channel == channel]
+        rules = [_rule(share, now, names) for share in shares if share.channel == channel]
         people = audience(digest_id, channel).where(or_(false(), *rules)).subquery()
         total += connection.execute(select(func.count()).select_from(people)).scalar_one()
     return total

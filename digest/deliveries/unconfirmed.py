@@ -12,6 +12,7 @@ from digest.deliveries.returns import new_batch
 from digest.deliveries.tables import AMBIGUOUS, BATCHES, DELIVERIES, MAILINGS
 from digest.errors import NotFoundError, TransitionError
 from digest.values import DeliveryState, MailingState
+from subscribers.addresses import masked
 from subscribers.audience import PEOPLE
 
 DECISIONS = ("accept", "resend", "close")
@@ -43,12 +44,6 @@ def doubts(engine: Engine, mailing: int) -> list[Doubt]:
         Doubt(number=one.number, channel=one.channel, address=masked(one.email or ""), reason=one.reason, since=one.updated_at)
         for one in rows
     ]  # fmt: skip
-
-
-def masked(address: str) -> str:
-    """a…@example.net for ana@example.net."""
-    local, at, domain = address.rpartition("@")
-    return f"{local[:1]}…{at}{domain}" if at else ""
 
 
 def decide(engine: Engine, mailing: int, decision: str, *, numbers: Collection[int] = (), now: datetime) -> int:
