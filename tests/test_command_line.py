@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -200,3 +201,86 @@ def test_unconfirmed_deliveries_are_asked_for_and_none_is_said(digest, tmp_path,
     assert digest("--home", "press", "unconfirmed", "list", "--json").stdout.strip() == "[]"
     assert "nothing was held" in digest("--home", "press", "unconfirmed", "restored").stdout
     assert "digest assemble" in one_line(digest("--home", "press", "unconfirmed", "accept", "global"), 2)
+
+
+# segments -----------------------------------------------------------------------------------------------------------
+
+READERS = "email,language,country,plan,topics,attr.city\n" + "".join(
+    f"reader{number}@example.net,{'es' if number % 2 else 'en'},{'ES' if number % 4 else 'PT'},{'paid' if number % 5 else ''},korea,Lima\n"
+    for number in range(1, 21)
+)
+
+
+@pytest.fixture(scope="session")
+def peopled_home(prepared_home, tmp_path_factory):
+    """A home with twenty readers and a few segments, made once."""
+    folder = tmp_path_factory.mktemp("peopled")
+    shutil.copytree(prepared_home, folder / "press")
+    (folder / "readers.csv").write_text(READERS)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
+    for words in (
+        ("subscribers", "import", "readers.csv", "--consent", "form"),
+        ("segments", "add", "payers", 'plan = "paid"', "--description", "those who pay"),
+        ("segments", "add", "spain", 'country = "ES" and segment("payers")'),
+        ("set", "global", "--segments", "spain"),
+    ):
+        command = [sys.executable, "-m", "digest", "--home", "press", *words]
+        subprocess.run(command, cwd=folder, env={**clean, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+    return folder / "press"
+
+
+@pytest.fixture
+def peopled(digest, tmp_path, peopled_home):
+    shutil.copytree(peopled_home, tmp_path / "press")
+    return lambda *words, **more: digest("--home", "press", "segments", *words, **more)
+
+
+def test_a_rule_is_tried_and_its_fault_is_pointed_at(peopled):
+    good = peopled("test", 'country in ("ES","PT") and topics has "korea" and not (plan = "paid")')
+    assert (good.returncode, good.stdout) == (0, "Yes: 4 subscribers now.\n")
+    bad = peopled("test", 'country in ("ES" and plan = "x"')
+    assert (bad.returncode, bad.stdout) == (2, "")
+    rule, mark, words = bad.stderr.splitlines()
+    assert rule == 'country in ("ES" and plan = "x"'
+    assert rule[mark.index("^") :].startswith("and plan")
+    assert words.startswith("digest: Column 18: 'and' does not belong here; expected")
+    told = json.loads(peopled("test", "opened within 30 days", "--json").stdout)
+    assert (told["ok"], told["line"], told["column"]) == (False, 1, 1)
+    assert "DIGEST_TRACKING=personal" in told["error"]
+    personal = peopled("test", "never opened", "--json", DIGEST_TRACKING="personal")
+    assert json.loads(personal.stdout) == {"rule": "never opened", "ok": True, "subscribers": 0}
+
+
+def test_segments_are_listed_shown_counted_and_removed_when_nobody_needs_them(peopled):
+    listed = json.loads(peopled("list", "--json").stdout)
+    assert [(one["name"], one["subscribers"], one["error"]) for one in listed] == [
+        ("payers", 16, ""),
+        ("spain", 12, ""),
+    ]
+    shown = json.loads(peopled("show", "payers", "--json").stdout)
+    assert shown["description"] == "those who pay"
+    assert shown["used_by"] == {"digests": [], "segments": ["spain"]}
+    assert re.fullmatch(r"12 of 20 subscribers, in \d+\.\d\d s\.\n", peopled("count", "spain").stdout)
+    counted = json.loads(peopled("count", 'attr.city = "Lima"', "--json").stdout)
+    assert (counted["subscribers"], counted["of"]) == (20, 20)
+    assert "in use by the digest global" in one_line(peopled("remove", "spain"), 3)
+    assert 'There is no segment \'spian\'; there are: "payers", "spain"' in one_line(peopled("count", "spian"), 2)
+
+
+def test_a_segment_is_explained_and_some_of_its_members_shown_masked(peopled):
+    told = json.loads(peopled("explain", "spain", "--json").stdout)
+    assert [(clause["depth"], clause["words"], clause["subscribers"]) for clause in told["clauses"]] == [
+        (0, "all of these:", 12), (1, "country is ES", 15), (1, "is in the segment payers", 16),
+    ]  # fmt: skip
+    assert told["used_by"] == {"digests": ["global"], "segments": []}
+    assert "Used by: the digest global." in peopled("explain", "spain").stdout
+    members = json.loads(peopled("sample", "spain", "--size", "5", "--json").stdout)
+    assert len(members) == 5
+    assert {one["address"] for one in members} == {"r…@example.net"}
+    assert {one["country"] for one in members} == {"ES"}
+
+
+def test_a_digest_names_only_segments_there_are(digest, peopled):
+    assert "There is no segment 'payer'" in one_line(
+        digest("--home", "press", "set", "global", "--segments", "payer"), 2
+    )
