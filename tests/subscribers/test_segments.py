@@ -326,11 +326,13 @@ tracked or opened or clicked within 3 days or never opened or opened at least 2 
 segment("spain") and sample 10 percent for "x"
 """.strip().splitlines()
 
+CONDITIONS = [part for line in EVERY_FORM for part in re.split(" and | or ", line)]
+
 
 def sql_of(condition, dialect):
-    """The statement's text without the numbers that tell its parameters apart."""
+    """The statement's text without its parameters' names, and without the numbers that tell its columns apart."""
     written = str(select(func.count()).where(condition).compile(dialect=dialect))
-    return re.sub(r"%\(\w+?\)s|__\[POSTCOMPILE_\w+\]|\banon_\d+\b", "?", written)
+    return re.sub(r"_\d+\b", "_1", re.sub(r"%\(\w+?\)s|__\[POSTCOMPILE_\w+\]", "?", written))
 
 
 def words_of(sql):
@@ -340,7 +342,10 @@ def words_of(sql):
 DIALECTS = (sqlite.dialect(), postgresql.dialect())
 VOCABULARY = {
     dialect.name: set().union(
-        *[words_of(sql_of(compile_rule(rule, now=NOW, names=NAMES), dialect)) for rule in EVERY_FORM]
+        *[
+            words_of(sql_of(compile_rule(rule, now=NOW, names=NAMES), dialect))
+            for rule in (*EVERY_FORM, *CONDITIONS, *[f"not ({condition})" for condition in CONDITIONS])
+        ]
     )
     for dialect in DIALECTS
 }
@@ -394,10 +399,16 @@ SPLINTERS = ("'", '"', "'; DROP TABLE subscriber; --", "/*", "--", "%s", "%(x)s"
 
 @st.composite
 def mutated(draw):
-    text = draw(st.sampled_from([*EVERY_FORM, *SAVED.values()]))
-    for _ in range(draw(st.integers(1, 4))):
-        start, length = draw(st.integers(0, len(text))), draw(st.integers(0, 6))
-        text = text[:start] + draw(st.sampled_from(SPLINTERS) | st.text(max_size=3)) + text[start + length :]
+    """A rule of a few conditions in which a word was put for another, or a splinter driven into the text."""
+    text = " and ".join(draw(st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=3)))
+    for _ in range(draw(st.integers(1, 2))):
+        if draw(st.booleans()):
+            tokens = re.split(r"(\s+|[(),])", text)
+            tokens[draw(st.integers(0, len(tokens) - 1))] = draw(st.sampled_from(WORDS.split()))
+            text = "".join(tokens)
+        else:
+            start, length = draw(st.integers(0, len(text))), draw(st.integers(0, 6))
+            text = text[:start] + draw(st.sampled_from(SPLINTERS) | st.text(max_size=3)) + text[start + length :]
     return text
 
 
