@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, inspect, text
-from sqlmodel import SQLModel
+from sqlalchemy import CheckConstraint, MetaData, inspect, text
+from sqlmodel import SQLModel, select
 
 from digest.database import MIGRATIONS, REVISION, migrate, open_engine, reading, revision_of, writing
 from digest.errors import StorageError
-from digest.models import AuditRow
+from digest.models import AuditRow, SubscriberRow, SubscriberTopicRow
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2025, 3, 6, 6, tzinfo=UTC)
@@ -50,6 +52,29 @@ def test_migrating_again_changes_nothing(engine):
     assert revision_of(engine) == REVISION
     with reading(engine) as session:
         assert session.execute(text("SELECT count(*) FROM audit")).scalar() == 1
+
+
+def test_readers_of_an_older_version_are_all_there_after_the_migration(database_url):
+    engine = open_engine(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    command.upgrade(config, "0002")
+    tables = MetaData()
+    tables.reflect(engine)
+    person = {"public_id": "p", "email": "ana@example.net", "email_key": "ana@example.net", "email_hash": b"h" * 16, "name": "Ana",
+              "language": "es", "zone": "UTC", "attributes": {"city": "Lima"}, "joined_at": NOW, "updated_at": NOW}  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(tables.tables["subscriber"].insert(), person)
+        connection.execute(
+            tables.tables["subscriber_topic"].insert(), {"subscriber_id": 1, "topic": "korea", "wish": 1}
+        )
+    migrate(engine)
+    with reading(engine) as session:
+        ana = session.exec(select(SubscriberRow)).one()
+        assert (ana.email, ana.attributes, ana.tracked_since) == ("ana@example.net", {"city": "Lima"}, None)
+        assert session.exec(select(SubscriberTopicRow.topic)).all() == ["korea"]
+    engine.dispose()
 
 
 def test_several_processes_may_migrate_at_once(tmp_path):
