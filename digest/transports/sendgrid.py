@@ -33,13 +33,14 @@ FINE, NEEDED = 200, "mail.send"
 
 class SendGrid:
     """
-    Sends by `endpoint` in requests of up to `most` readers, of which `at_once` may be open at any moment.
+    Sends by `endpoint` in requests of up to `most` readers, of which `at_once` may be open at any moment. `batch`: how many
+    readers a batch has.
 
     Several threads may send at the same time: they share the open requests, the rests and the doubts.
     """
 
-    def __init__(self, endpoint: Endpoint, *, most: int, at_once: int, sandbox: bool = False) -> None:
-        self.appetite = at_once * most
+    def __init__(self, endpoint: Endpoint, *, most: int, at_once: int, batch: int = 0, sandbox: bool = False) -> None:
+        self.appetite = at_once * max(most, batch)  # a batch has one request open at a time
         self._endpoint, self._most, self._sandbox = endpoint, most, sandbox
         self._taken = TAKEN_IN_SANDBOX if sandbox else TAKEN
         self._turns = BoundedSemaphore(at_once)
@@ -233,7 +234,7 @@ def open_transport(settings: Settings, _place: str, _handed: Handed = nothing) -
     """
     return SendGrid(
         _endpoint(settings, min(READ, settings.lease / 2)), most=settings.sendgrid_requests,
-        at_once=settings.sendgrid_open, sandbox=settings.sendgrid_sandbox,
+        at_once=settings.sendgrid_open, batch=settings.batch_size, sandbox=settings.sendgrid_sandbox,
     )  # fmt: skip
 
 
