@@ -130,6 +130,8 @@ class Writer:
         recorded, stamp = any(page.receipts for page in pages), self.stamps.next()
         if recorded:
             crash_point("before_record")
+        if any(page.numbers for page in pages):
+            crash_point("before_mark")
         with swift_transaction(connection):
             cursor = Cursor(connection)
             for page in pages:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +95,41 @@ class Sink:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass
+class Shelves:
+    """The outbox as a sink: what is in place is taken, from the moment at which it was put there."""
+
+    book: Path
+    port: int = 0
+
+    @property
+    def folder(self) -> Path:
+        return self.book.with_name("outbox")
+
+    def start(self) -> None:
+        """The disk is there."""
+
+    stop = hurry = start
+
+    @property
+    def size(self) -> int:
+        return sum(1 for _ in self._files())
+
+    @property
+    def taken(self) -> list[Taken]:
+        return sorted((self._read(file) for file in self._files()), key=attrgetter("at"))
+
+    def _files(self) -> Iterator[Path]:
+        return (file for file in self.folder.glob("[!.]*/**/*.eml"))
+
+    def _read(self, file: Path) -> Taken:
+        at = file.stat().st_ctime - time.time() + time.monotonic()  # moving a file is a change of it
+        return Taken(TO.search(file.read_bytes())[1].decode(), file.stem.partition("-")[2], at, at)
+
+
+TO = re.compile(rb"^To:[^@\r]*?([^ <@]+@[^ >\r]+)", re.MULTILINE)
+
+
 def read(book: Path) -> Iterator[Taken]:
     """Every message in the order it was taken."""
     took: list[tuple[str, str, float]] = []
@@ -108,9 +145,9 @@ def read(book: Path) -> Iterator[Taken]:
 
 
 @contextmanager
-def sink(kind: str, book: Path, **script: Any) -> Iterator[Sink]:
-    """A sink of that kind while the block runs; its script is explained in the program itself."""
-    here = Sink(kind, script, book)
+def sink(kind: str, book: Path, **script: Any) -> Iterator[Sink | Shelves]:
+    """A sink of that kind while the block runs; its script is explained in the program itself. The outbox has none."""
+    here = Shelves(book) if kind == "outbox" else Sink(kind, script, book)
     here.start()
     try:
         yield here
