@@ -41,6 +41,9 @@ class Book:
     def answered(self, messages: Iterable[tuple[str, str]]) -> None:
         self._write("said", messages)
 
+    def refused(self, address: str, code: str) -> None:
+        self._write("no", [(address, code)])
+
     def _write(self, what: str, messages: Iterable[tuple[str, str]]) -> None:
         now = time.monotonic()
         lines = "".join(f"{what} {now:.6f} {address} {name}\n" for address, name in messages)
@@ -88,6 +91,12 @@ class Sink:
     @property
     def copies(self) -> Counter[str]:
         return Counter(one.address for one in self.taken)
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """Whom it refused, with which code, in order."""
+        lines = (line.split(" ") for line in self.book.read_text(encoding="utf-8").splitlines())
+        return [(line[2], line[3]) for line in lines if line[0] == "no"]
 
     def cpu(self) -> float:
         """Seconds of CPU it has used."""
@@ -138,7 +147,7 @@ def read(book: Path) -> Iterator[Taken]:
         what, at, address, name = line.split(" ", 3)
         if what == "took":
             took.append((address, name, float(at)))
-        else:
+        elif what == "said":
             said[address, name] = float(at)
     for address, name, at in took:
         yield Taken(address, name, at, said.get((address, name)))
