@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from digest.crashes import crash_point
 from digest.database import reading
 from digest.deliveries.books import Balance, balance_of, pause, settle
-from digest.deliveries.claims import IN_HAND, claim_within
+from digest.deliveries.claims import IN_HAND, Claimed, claim_within
 from digest.deliveries.hands import Hand
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of
@@ -224,12 +224,7 @@ class _Run:
         hungry = self._hungry()
         if not hungry or any(hand.batch.crashes for hand in self.hands):
             return False
-        claimed = self.writer.do(
-            partial(
-                claim_within, owner=self.owner, now=self.clock(), lease=self.lease, transports=hungry,
-                mailing=None if self._serves_others else self.mailing, alone=not self.hands,
-            )
-        )  # fmt: skip
+        claimed = self.writer.do(partial(self._claim, transports=hungry, alone=not self.hands))
         if claimed is None:
             return False
         crash_point("after_claim")
@@ -241,6 +236,15 @@ class _Run:
         self.hands.append(hand)
         Thread(target=self._work, args=(hand,), name=f"batch {batch.id}", daemon=True).start()
         return True
+
+    def _claim(self, connection: Connection, *, transports: list[str], alone: bool) -> Claimed | None:
+        if any(hand.error is not None for hand in self.hands):
+            return None  # what a fault has just given back is not taken again before the fault is known
+        only = None if self._serves_others else self.mailing
+        return claim_within(
+            connection, owner=self.owner, now=self.clock(), lease=self.lease, transports=transports, mailing=only,
+            alone=alone,
+        )  # fmt: skip
 
     @property
     def _serves_others(self) -> bool:
