@@ -48,6 +48,7 @@ class SendGrid:
         self._untaken: set[str] = set()  # ids of deliveries that were marked, and surely not taken
         self._rest_until = 0.0  # monotonic
         self._unclear = 0
+        self._trouble = TransportError()
         self._letters: dict[int, Letter] = {}
 
     def send(self, proof: Proof, recipients: Sequence[Recipient], mark: Mark) -> Iterator[Receipt]:
@@ -90,6 +91,8 @@ class SendGrid:
                 rest = self._rest(sending.mark)
                 if sending.mark.stopped:
                     return
+                if self._unclear >= UNCLEAR:  # found out by another thread, while this one waited for its turn
+                    raise self._trouble
                 if not rest:
                     if not marked:
                         part, marked = sending.marked(part), True
@@ -140,12 +143,12 @@ class SendGrid:
     def _doubt(self, answer: Answer) -> None:
         with self._lock:
             self._unclear += 1
-            unclear = self._unclear
-        if unclear >= UNCLEAR:
-            raise TransportError(
-                f"SendGrid gave no clear answer {unclear} times in a row ({answer.words}). Those deliveries are unconfirmed "
-                "and the others queued: look at status.sendgrid.com, then run the same command again."
+            self._trouble = TransportError(
+                f"SendGrid gave no clear answer {self._unclear} times in a row ({answer.words}). Those deliveries are "
+                "unconfirmed and the others queued: look at status.sendgrid.com, then run the same command again."
             )
+        if self._unclear >= UNCLEAR:
+            raise self._trouble
 
     def _rest(self, mark: Mark) -> float:
         """Wait until SendGrid may be asked again, if that is soon. Seconds that are left, if it is not."""
