@@ -38,7 +38,7 @@ from digest.splice import pack
 from digest.values import Variant
 from subscribers.audience import PEOPLE
 from tests.kill_worker import CONTEXT, work
-from tests.newsroom import KEYS, morning, opened, readers
+from tests.newsroom import KEYS, Morning, morning, opened, readers
 from tests.samples import BASE, sample_edition
 from tests.sinks.running import Shelves, Sink, Taken, sink
 
@@ -216,14 +216,12 @@ class Trial:
         return living[:left] if self.dice.random() < ALL_AT_ONCE else self.dice.sample(living, min(1, len(living)))
 
     def _wait(self, victims: Sequence[BaseProcess]) -> None:
-        """Mostly until one of them has something on its way, and then for as long as chance has it."""
+        """Mostly until they have something on its way, and then for as long as chance has it."""
         if self.dice.random() < ANYTIME:
             time.sleep(self.dice.uniform(0, self.plan.life))
             return
         until = time.monotonic() + LONGEST_WAIT
-        while time.monotonic() < until and any(one.is_alive() for one in victims):
-            if any(self._handing(one) for one in victims):
-                break
+        while time.monotonic() < until and not all(self._handing(one) for one in victims if one.is_alive()):
             time.sleep(0.005)
         time.sleep(self.dice.uniform(0, self.plan.spread))
 
@@ -350,14 +348,19 @@ def trial(engine: Engine, plan: Plan, folder: Path) -> Result:
 
 def prepared(engine: Engine, plan: Plan) -> int:
     """The mailing of an approved edition, printed as the press prints."""
-    house = morning(engine)
-    proof = email.proof(sample_edition(2), Variant(segment="", language="en"), Printer(template_folders()), Links(BASE))
-    with engine.begin() as connection:
-        connection.execute(PROOFS.update().values(compiled=pack(proof.compiled)))
+    house = with_proof(engine, morning(engine))
     readers(engine, plan.readers)
     share = replace(house.share(), transport=plan.by)
     times = {"now": datetime.now(UTC), "expires_at": datetime.max.replace(tzinfo=UTC)}
     return opened(engine, house, [share], batch_size=plan.batch or max(50, plan.readers // 20), **times)
+
+
+def with_proof(engine: Engine, house: Morning) -> Morning:
+    """The same, with a proof that a provider with an envelope of its own can take apart."""
+    proof = email.proof(sample_edition(2), Variant(segment="", language="en"), Printer(template_folders()), Links(BASE))
+    with engine.begin() as connection:
+        connection.execute(PROOFS.update().values(compiled=pack(proof.compiled)))
+    return house
 
 
 def start(trial: Trial, **trap: Any) -> BaseProcess:
