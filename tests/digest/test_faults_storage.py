@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import threading
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -16,6 +15,7 @@ from digest.deliveries import balance_of, deliver
 from digest.errors import StorageError
 from digest.settings import read_settings
 from digest.transports.smtp import open_transport
+from tests.at_work import when
 from tests.newsroom import KEYS, PLACE, deliveries_of, morning, opened, readers
 from tests.sinks.running import sink
 
@@ -49,20 +49,6 @@ def run(engine, mailing, server, home, lease=60.0):
         transport.close()
 
 
-def when_some_are_taken(server, do):
-    """Have it done by a thread of its own once about fifty messages are taken."""
-
-    def wait_then_do():
-        until = time.monotonic() + 30
-        while server.size < SOME and time.monotonic() < until:
-            time.sleep(0.002)
-        do()
-
-    thread = threading.Thread(target=wait_then_do)
-    thread.start()
-    return thread
-
-
 def demand_everyone_once(engine, mailing, server, doubts=0):
     balance = balance_of(engine, mailing)
     assert balance.done, balance.words
@@ -90,7 +76,7 @@ def test_locked_by_another_for_longer_than_we_wait_the_run_ends_in_one_line_and_
             other.execute("BEGIN IMMEDIATE")
             time.sleep(1.0)
 
-    locker = when_some_are_taken(server, lock)
+    locker = when(server, SOME, lock)
     with pytest.raises(StorageError, match="Another process has held the database"):
         run(hasty, mailing, server, tmp_path)
     locker.join()
@@ -110,7 +96,7 @@ def test_locked_by_another_for_less_than_we_wait_nobody_notices(sqlite_engine, s
             other.execute("BEGIN IMMEDIATE")
             time.sleep(1.5)
 
-    locker = when_some_are_taken(server, lock)
+    locker = when(server, SOME, lock)
     assert run(sqlite_engine, mailing, server, tmp_path).done
     locker.join()
     demand_everyone_once(sqlite_engine, mailing, server)
@@ -130,7 +116,7 @@ def test_on_a_full_disk_the_run_ends_in_one_line_and_goes_on_when_there_is_room(
             while True:
                 file.write(b"x" * 4096)
 
-    thread = when_some_are_taken(server, fill)
+    thread = when(server, SOME, fill)
     with pytest.raises(StorageError, match="The disk is full"):
         run(engine, mailing, server, tmp_path, lease=2.0)
     thread.join()
@@ -154,7 +140,7 @@ def test_a_database_server_that_ends_our_connections_is_one_line_and_the_next_ru
         with postgres_engine.begin() as connection:
             connection.execute(text(query))
 
-    thread = when_some_are_taken(server, end)
+    thread = when(server, SOME, end)
     with pytest.raises(StorageError, match="The database refused"):
         run(press, mailing, server, tmp_path)
     thread.join()

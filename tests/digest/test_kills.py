@@ -96,10 +96,12 @@ def newest(engine):
     return deliveries_of(engine)[0].mailing_id
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_on_sqlite(sqlite_engine, outbox):
     twenty_kills(sqlite_engine, outbox, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_twenty_kills_at_random_moments_with_two_workers_on_postgresql(postgres_engine, outbox):
     twenty_kills(postgres_engine, outbox, 2)

@@ -5,33 +5,22 @@ from dataclasses import replace
 import pytest
 
 from tests.kill_scenes import asleep_past_its_lease, killed_in, over_one_row
-from tests.kills import HANDS, Plan, trial
+from tests.kills import Plan, trial
 
 FEW = Plan(by="sendgrid", readers=400, kills=20, hands=2, size=2, batch=2)  # a request is a batch: one marker on it
 PARTS = replace(FEW, batch=50)  # a batch is many requests: markers on the deliveries
-MANY = Plan(by="sendgrid", readers=3000, kills=60, seed=3, **HANDS["sendgrid"])
 NONE = Plan(by="sendgrid", readers=120, kills=0, hands=2, size=10, batch=10)
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_on_sqlite(sqlite_engine, tmp_path):
     assert trial(sqlite_engine, FEW, tmp_path).faults == []
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
-def test_twenty_kills_at_random_moments_on_postgresql(postgres_engine, tmp_path):
+def test_twenty_kills_at_random_moments_among_one_to_three_workers_on_postgresql(postgres_engine, tmp_path):
     assert trial(postgres_engine, PARTS.among(3), tmp_path).faults == []
-
-
-@pytest.mark.slow
-def test_sixty_kills_on_sqlite(sqlite_engine, tmp_path):
-    assert trial(sqlite_engine, MANY, tmp_path).faults == []
-
-
-@pytest.mark.slow
-@pytest.mark.postgres
-@pytest.mark.parametrize("workers", [1, 3])
-def test_sixty_kills_among_several_workers_on_postgresql(postgres_engine, tmp_path, workers):
-    assert trial(postgres_engine, MANY.among(workers), tmp_path).faults == []
 
 
 @pytest.mark.parametrize(

@@ -7,34 +7,23 @@ from sqlalchemy import update
 
 from digest.deliveries.tables import DELIVERIES
 from tests.kill_scenes import asleep_past_its_lease, killed_in, over_one_row
-from tests.kills import HANDS, Plan, Trial, prepared, trial
+from tests.kills import Plan, Trial, prepared, trial
 from tests.sinks.running import sink
 
 FEW = Plan(by="smtp", readers=400, kills=20, hands=3)
 FAR = Plan(by="smtp", readers=150, kills=2, hands=3, far=True)
-MANY = Plan(by="smtp", readers=3000, kills=60, seed=2, **HANDS["smtp"])
 NONE = Plan(by="smtp", readers=60, kills=0, hands=2)
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_on_sqlite(sqlite_engine, tmp_path):
     assert trial(sqlite_engine, FEW, tmp_path).faults == []
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
-def test_twenty_kills_at_random_moments_on_postgresql(postgres_engine, tmp_path):
+def test_twenty_kills_at_random_moments_among_one_to_three_workers_on_postgresql(postgres_engine, tmp_path):
     assert trial(postgres_engine, FEW.among(3), tmp_path).faults == []
-
-
-@pytest.mark.slow
-def test_sixty_kills_on_sqlite(sqlite_engine, tmp_path):
-    assert trial(sqlite_engine, MANY, tmp_path).faults == []
-
-
-@pytest.mark.slow
-@pytest.mark.postgres
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_sixty_kills_among_several_workers_on_postgresql(postgres_engine, tmp_path, workers):
-    assert trial(postgres_engine, MANY.among(workers), tmp_path).faults == []
 
 
 @pytest.mark.parametrize(
@@ -53,6 +42,7 @@ def test_a_kill_in_a_named_window_leaves_at_most_one_reader_for_each_connection_
     assert result.doubts <= doubts
 
 
+@pytest.mark.slow
 def test_the_dead_on_another_machine_are_waited_out_until_their_lease_is_over_and_no_longer(engine, tmp_path):
     result = trial(engine, FAR, tmp_path)
     assert result.faults == []

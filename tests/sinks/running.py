@@ -51,8 +51,19 @@ class Book:
             os.write(self._handle, lines.encode())
 
 
+class Counted:
+    """What a sink has taken, counted."""
+
+    taken: list[Taken]
+
+    @property
+    def copies(self) -> Counter[str]:
+        """How many each address has had."""
+        return Counter(one.address for one in self.taken)
+
+
 @dataclass
-class Sink:
+class Sink(Counted):
     """A running sink. `stop` and `start` restart the server on the same port, with the same book."""
 
     kind: str
@@ -89,10 +100,6 @@ class Sink:
         return list(read(self.book))
 
     @property
-    def copies(self) -> Counter[str]:
-        return Counter(one.address for one in self.taken)
-
-    @property
     def refused(self) -> list[tuple[str, str]]:
         """Whom it refused, with which code, in order."""
         lines = (line.split(" ") for line in self.book.read_text(encoding="utf-8").splitlines())
@@ -105,7 +112,7 @@ class Sink:
 
 
 @dataclass
-class Shelves:
+class Shelves(Counted):
     """The outbox as a sink: what is in place is taken, from the moment at which it was put there."""
 
     book: Path

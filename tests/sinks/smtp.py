@@ -152,6 +152,7 @@ class Session(asyncio.Protocol):
         self.say(f"250 {last}")
 
     def on_starttls(self, _said: str) -> None:
+        self.transport.pause_reading()  # what comes next is not for us
         self.say("220 go ahead")
         self.resting = True
         self.secure = True
@@ -164,6 +165,7 @@ class Session(asyncio.Protocol):
         except (OSError, AttributeError):
             return  # the other side did not like our certificate
         self.resting = False
+        self.go_on()  # it may have spoken already
 
     def on_auth(self, said: str) -> None:
         _, _, given = said.partition(" ")
