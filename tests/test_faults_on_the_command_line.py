@@ -70,6 +70,7 @@ def test_a_refused_sender(press, tmp_path):
         mended(press.by_smtp(server), server)
 
 
+@pytest.mark.slow
 def test_a_refused_message(press, tmp_path):
     with sink("smtp", tmp_path / "book", content_refused=True) as server:
         faulty(
@@ -80,7 +81,7 @@ def test_a_refused_message(press, tmp_path):
         mended(press.by_smtp(server), server)
 
 
-@pytest.mark.parametrize("status", ["401", "403"])
+@pytest.mark.parametrize("status", ["401", pytest.param("403", marks=pytest.mark.slow)])
 def test_a_refused_key_of_the_provider(press, tmp_path, status):
     with sink("sendgrid", tmp_path / "book", first=[status]) as server:
         said = press.by_sendgrid(server).digest("deliver", "global")
@@ -107,7 +108,14 @@ def test_a_server_that_is_not_there(press, tmp_path):
 BAD = {17: "no at sign", 40: "eve@example.net\r\nBcc: all@example.net", 77: "reader@-never-.example"}
 
 
-@pytest.mark.parametrize(("by", "bad"), [("smtp", {17, 40, 77}), ("sendgrid", {17, 40, 77}), ("outbox", {17})])
+@pytest.mark.parametrize(
+    ("by", "bad"),
+    [
+        ("smtp", {17, 40, 77}),
+        pytest.param("sendgrid", {17, 40, 77}, marks=pytest.mark.slow),
+        pytest.param("outbox", {17}, marks=pytest.mark.slow),
+    ],
+)
 def test_readers_whose_rows_break_the_splice(press, tmp_path, by, bad):
     """Such as come by other hands than ours. Each is failed with its reason; all others are served."""
     with closing(sqlite3.connect(press.home / "digest.sqlite")) as file, file:

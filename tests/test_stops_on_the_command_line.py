@@ -40,8 +40,15 @@ def gone_on(press, server):
     press.demand_one_copy_for_each(server)
 
 
-@pytest.mark.parametrize("by", ["smtp", "sendgrid"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("by", "how"),
+    [
+        ("smtp", signal.SIGTERM),
+        pytest.param("smtp", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("sendgrid", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("sendgrid", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_told_to_stop_it_finishes_what_is_in_hand_and_leaves_the_rest_queued(press, tmp_path, by, how):
     with leaving(press, tmp_path, by) as (server, at_work, command):
         told_at = time.monotonic()
