@@ -9,7 +9,7 @@ from tests.kills import Plan, trial
 
 FEW = Plan(by="sendgrid", readers=400, kills=20, hands=2, size=2, batch=2)  # a request is a batch: one marker on it
 PARTS = replace(FEW, batch=50)  # a batch is many requests: markers on the deliveries
-NONE = Plan(by="sendgrid", readers=120, kills=0, hands=2, size=10, batch=10)
+NONE = Plan(by="sendgrid", readers=200, kills=0, hands=2, size=10, batch=10)
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_a_kill_in_a_named_window_leaves_at_most_the_open_requests_in_doubt(sqli
 def test_a_worker_that_wakes_up_past_its_lease_writes_nothing_and_sends_nothing_that_is_not_shown_in_doubt(
     engine, tmp_path
 ):
-    awoken = asleep_past_its_lease(engine, replace(NONE, readers=200), tmp_path)
+    awoken = asleep_past_its_lease(engine, NONE, tmp_path)
     assert awoken.writes == 0
     assert awoken.unshown == set()
     assert len(awoken.late) <= NONE.doubt
