@@ -30,8 +30,8 @@ class Authority:
         self.file = folder / "authority.pem"
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, *names, until=NOW + timedelta(days=1)):
-        """A server's side of TLS with a certificate for these names."""
+    def certificate(self, *names, until=NOW + timedelta(days=1)):
+        """A file with a key, and a certificate for these names."""
         key = ec.generate_private_key(ec.SECP256R1())
         known = [x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
@@ -44,8 +44,12 @@ class Authority:
             )
             + made.public_bytes(serialization.Encoding.PEM)
         )
+        return file
+
+    def server(self, *names, until=NOW + timedelta(days=1)):
+        """A server's side of TLS with a certificate for these names."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.certificate(*names, until=until))
         return context
 
     def _base(self, subject, key, since, until):

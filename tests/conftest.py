@@ -19,6 +19,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from digest.database import migrate, open_engine
+from tests.at_work import AtWork, copied, set_up
 
 BINARIES = Path("/usr/lib/postgresql")
 ON_BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -30,6 +31,20 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def approved_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an approved edition, made once; tests work on copies."""
+    home = tmp_path_factory.mktemp("approved") / "press"
+    set_up(home)
+    return home
+
+
+@pytest.fixture
+def press(approved_home: Path, tmp_path: Path) -> AtWork:
+    """A copy of it, and `digest` at work in it."""
+    return copied(approved_home, tmp_path / "press")
 
 
 @pytest.fixture(params=ON_BOTH)

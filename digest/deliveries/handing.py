@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from digest.crashes import crash_point
 from digest.database import reading
 from digest.deliveries.books import Balance, balance_of, pause, settle
-from digest.deliveries.claims import IN_HAND, claim_within
+from digest.deliveries.claims import IN_HAND, Claimed, claim_within
 from digest.deliveries.hands import Hand
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of
@@ -35,6 +35,7 @@ NAP = 0.2  # seconds; how soon a wait notices that it should stop
 BEAT = 0.5  # seconds between looks at pauses, leases and progress
 COLLECTED = 200_000  # values made between two looks for circles
 TRIES = 3  # to write outcomes that the database refused
+LONG = 20.0  # seconds; a database that takes that long to refuse is not asked again
 
 Told = Callable[[int, int], None]
 TransportsOf = Callable[[int], Mapping[str, Transport]]
@@ -123,6 +124,7 @@ def _hand_over(hand: Hand, keys: Keys, clock: Callable[[], datetime]) -> None:
     hand.writer.wait()
     if not hand.open:
         return
+    until = time.monotonic() + LONG
     for attempt in range(TRIES):
         try:
             give_back(
@@ -131,6 +133,8 @@ def _hand_over(hand: Hand, keys: Keys, clock: Callable[[], datetime]) -> None:
             )  # fmt: skip
         except StorageError as error:
             hand.error = hand.error or error
+            if time.monotonic() > until:
+                return
             time.sleep(attempt)
         else:
             return
@@ -176,16 +180,25 @@ class _Run:
         self._upkeep()
         balance = balance_of(self.engine, self.mailing)
         self.closed, self.candidates = balance.total - balance.open, balance.candidates
-        while True:
-            self._beat()
-            if not self.halted and self._claim_one():
-                continue
-            if self.hands:
-                self._wait_for_one()
-            elif self.halted or not (self._upkeep() or self._wait()):
-                break
+        while self._go_on():
+            pass
         if self.error is not None:
             raise self.error
+
+    def _go_on(self) -> bool:
+        """One step; False when there is no other. Whatever fails, the batches in hand are brought to their end first."""
+        try:
+            self._beat()
+            if not self.halted and self._claim_one():
+                return True
+            if self.hands:
+                self._wait_for_one()
+                return True
+            return not self.halted and bool(self._upkeep() or self._wait())
+        except Exception as error:  # noqa: BLE001  it is raised at the end
+            self.error = self.error or error
+            self._halt()
+            return bool(self.hands)
 
     # the right to send ----------------------------------------------------------------------------------------------
 
@@ -211,12 +224,7 @@ class _Run:
         hungry = self._hungry()
         if not hungry or any(hand.batch.crashes for hand in self.hands):
             return False
-        claimed = self.writer.do(
-            partial(
-                claim_within, owner=self.owner, now=self.clock(), lease=self.lease, transports=hungry,
-                mailing=None if self._serves_others else self.mailing, alone=not self.hands,
-            )
-        )  # fmt: skip
+        claimed = self.writer.do(partial(self._claim, transports=hungry, alone=not self.hands))
         if claimed is None:
             return False
         crash_point("after_claim")
@@ -228,6 +236,15 @@ class _Run:
         self.hands.append(hand)
         Thread(target=self._work, args=(hand,), name=f"batch {batch.id}", daemon=True).start()
         return True
+
+    def _claim(self, connection: Connection, *, transports: list[str], alone: bool) -> Claimed | None:
+        if any(hand.error is not None for hand in self.hands):
+            return None  # what a fault has just given back is not taken again before the fault is known
+        only = None if self._serves_others else self.mailing
+        return claim_within(
+            connection, owner=self.owner, now=self.clock(), lease=self.lease, transports=transports, mailing=only,
+            alone=alone,
+        )  # fmt: skip
 
     @property
     def _serves_others(self) -> bool:

@@ -24,6 +24,7 @@ class Hand:
         self.halted = False
         self.lost = False  # another worker's by now
         self.error: BaseException | None = None
+        self.refused = False  # by the database: what else comes of it is kept for the end
         self.unwritten: list[Receipt] = []  # outcomes that the database refused to take
         self._kept: list[Receipt] = []
         self._asked = False
@@ -32,7 +33,7 @@ class Hand:
 
     @property
     def stopped(self) -> bool:
-        return self.halted or self.lost
+        return self.halted or self.lost or self.error is not None
 
     def __call__(self, numbers: Collection[int], done: Sequence[Receipt] = ()) -> set[int]:
         answered, ours = Event(), set()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
+from digest.crashes import crash_point
 from digest.database import Write
 from digest.deliveries.claims import (
     IN_HAND,
@@ -73,6 +74,7 @@ def give_back(
         if crashes >= POISONOUS:
             outcomes.append(outcome(batch, again.pop(), DeliveryState.FAILED, "poison", now))
         write_outcomes(Cursor(connection), outcomes)
+        crash_point("mid_return")
         _ready_again(connection, batch, again, crashed=crashed, crashes=crashes)
         went = Counter(one["state"] for one in (*said, *outcomes))
         went[DeliveryState.QUEUED.value] = len(again)

@@ -43,10 +43,15 @@ class Writer:
     Takes markers, outcomes and other writes from any thread, and commits them in the order they came.
 
     Grouping needs no waiting: while one commit is on its way to the disk, the requests for the next one gather.
+
+    Raises:
+        StorageError: the database lets nobody in.
     """
 
     def __init__(self, engine: Engine, stamps: Stamps, clock: Callable[[], datetime]) -> None:
-        self.engine, self.stamps, self.clock = engine, stamps, clock
+        self.stamps, self.clock = stamps, clock
+        with storage_in_words():
+            self._connection = engine.connect()  # here, where whoever asks hears that it cannot be had
         self._wanted: SimpleQueue[Request | tuple[Job | None, Future[Any]] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
@@ -77,7 +82,7 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        with self.engine.connect() as connection:
+        with self._connection as connection:
             going = True
             while going:
                 wanted = self._next()
@@ -111,17 +116,19 @@ class Writer:
             answer.set_result(result)
 
     def _exchange(self, connection: Connection, requests: Sequence[Request]) -> None:
-        """One commit for all; what it refuses, every batch concerned hears as its own failure."""
+        """One commit for all; what it refuses, every batch concerned hears as its own failure, and is not tried again here."""
         now = self.clock()
         pages: dict[int, _Page] = {}
         for one in requests:
             pages.setdefault(id(one.hand), _Page(one.hand)).add(one, now.timestamp())
         try:
-            self._commit(connection, list(pages.values()), now)
+            self._commit(connection, [page for page in pages.values() if not page.hand.refused], now)
         except BaseException as error:  # the thread of the batch raises it
             log.debug("the ledger could not be written", exc_info=True)
             for page in pages.values():
                 page.refused(error)
+        for page in pages.values():
+            page.keep_if_refused()
         for one in requests:
             if one.then is not None:
                 one.then(pages[id(one.hand)].ours.intersection(one.numbers))
@@ -130,6 +137,8 @@ class Writer:
         recorded, stamp = any(page.receipts for page in pages), self.stamps.next()
         if recorded:
             crash_point("before_record")
+        if any(page.numbers for page in pages):
+            crash_point("before_mark")
         with swift_transaction(connection):
             cursor = Cursor(connection)
             for page in pages:
@@ -179,5 +188,9 @@ class _Page:
 
     def refused(self, error: BaseException) -> None:
         self.hand.error = self.hand.error or error
-        self.hand.unwritten += self.receipts
-        self.ours = set()
+        self.hand.refused = True
+
+    def keep_if_refused(self) -> None:
+        if self.hand.refused:
+            self.hand.unwritten += self.receipts
+            self.ours = set()

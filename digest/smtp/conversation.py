@@ -197,7 +197,8 @@ class Conversation(asyncio.Protocol):
         now = self.pool.clock()
         receipt = self.pool.answer(parcel, reply, now - self.moved)
         self.moved = self._kept_since = now
-        self._kept = (parcel.consignment, receipt)
+        if receipt is not None:
+            self._kept = (parcel.consignment, receipt)
         if self.closed:
             self.flush()
         elif self.spoiled or reply.code == CLOSING:

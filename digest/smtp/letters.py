@@ -161,7 +161,9 @@ class Consignment:
         self.open = 0
         self.over = False  # nothing more of it is to be begun
         self.error: BaseException | None = None
-        self.unproven: list[Receipt] = []  # refused while no server has taken any recipient yet
+        self.unproven: list[
+            Receipt
+        ] = []  # refused while no server has taken any recipient yet, or the letter is on trial
         self.heard: SimpleQueue[Receipt | None] = SimpleQueue()
 
     @property
@@ -179,12 +181,12 @@ class Consignment:
         self.end_one()
 
     def suspect(self, receipt: Receipt) -> None:
-        """A refusal that may yet turn out to be the account's fault and not the reader's."""
+        """A refusal that may yet turn out to be the account's fault, or the message's, and not the reader's."""
         self.unproven.append(receipt)
         self._end_if_done()
 
     def clear(self) -> None:
-        """A server takes recipients after all: what was refused was those readers' own fault."""
+        """Neither account nor message is at fault: what was refused was those readers' own."""
         for receipt in self.unproven:
             self.heard.put(receipt)
         self.open -= len(self.unproven)

@@ -15,7 +15,7 @@ from functools import partial
 from digest.errors import AccountError, ContentError, TransportError, UnreachableError
 from digest.smtp.conversation import Conversation, Refusal
 from digest.smtp.lanes import Lane, Lanes
-from digest.smtp.letters import Consignment, Parcel
+from digest.smtp.letters import Consignment, Letter, Parcel
 from digest.smtp.opening import Doors
 from digest.smtp.pace import Pace, Rate
 from digest.smtp.replies import BUSY, Reply, said
@@ -45,7 +45,7 @@ class Pool:
     Hands parcels over by up to `most` connections.
 
     A few more may be open while some are stuck with a slow server. `unsent` holds the ids of deliveries whose marker
-    has been asked for and whose final dot has not been written.
+    has been asked for and whose final dot has not been written, or was refused for good.
     """
 
     def __init__(
@@ -207,11 +207,11 @@ class Pool:
 
     # what a conversation tells --------------------------------------------------------------------------------------
 
-    def answer(self, parcel: Parcel, reply: Reply, seconds: float) -> Receipt:
-        """What the reply to a final dot makes of its parcel."""
+    def answer(self, parcel: Parcel, reply: Reply, seconds: float) -> Receipt | None:
+        """What the reply to a final dot makes of its parcel; None when that is not yet to be told."""
         self._doubts = 0
         lane, letter = parcel.lane, parcel.consignment.letter
-        letter.answered += 1
+        self._count_answer(letter)
         self._land(parcel)
         self._usual += (seconds - self._usual) * (1 / 64 if self._usual else 1)
         lane.took(seconds, self._usual, self._widest)
@@ -223,8 +223,8 @@ class Pool:
             self._not_now(lane, reply)
             return parcel.receipt(DeliveryState.DEFERRED, words)
         lane.told_now()
-        self._count_refusal(parcel, words)
-        return parcel.receipt(DeliveryState.FAILED, words)
+        receipt = parcel.receipt(DeliveryState.FAILED, words)
+        return None if self._blames_letter(parcel, receipt) else receipt
 
     def refuse(self, parcel: Parcel, refusal: Refusal) -> None:
         """RCPT or DATA was refused: nothing has left."""
@@ -237,9 +237,9 @@ class Pool:
         parcel.lane.told_now()
         receipt = parcel.receipt(DeliveryState.FAILED, words, permanent=refusal.at == "RCPT")
         if refusal.at == "DATA":
-            parcel.consignment.letter.answered += 1
-            self._count_refusal(parcel, words)
-            self._tell(parcel, receipt)
+            self._count_answer(parcel.consignment.letter)
+            if not self._blames_letter(parcel, receipt):
+                self._tell(parcel, receipt)
         elif self._proven or parcel.marked:
             self._tell(parcel, receipt)
         else:
@@ -439,15 +439,28 @@ class Pool:
                 self._defer(lane.waiting.popleft(), f"{lane.domain} rests: {said(reply)}", lane.resting(self.clock()))
             self._held.discard(lane)
 
-    def _count_refusal(self, parcel: Parcel, words: str) -> None:
+    def _count_answer(self, letter: Letter) -> None:
+        """Once the letter has stood its trial, what was refused meanwhile was those readers' servers' own doing."""
+        letter.answered += 1
+        if letter.answered == TRIAL + 1:
+            for consignment in [one for one in self._consignments if one.letter is letter]:
+                consignment.clear()
+
+    def _blames_letter(self, parcel: Parcel, receipt: Receipt) -> bool:
+        """While the letter is on trial nobody is failed for it: too many refusals, and it is the message that is at fault."""
         letter = parcel.consignment.letter
         letter.refused += 1
-        if letter.condemned or (letter.answered <= TRIAL and letter.refused > MOST_REFUSED):
+        if letter.answered > TRIAL and not letter.condemned:
+            return False
+        if letter.refused > MOST_REFUSED:
             letter.condemned = ContentError(
-                f"The SMTP server refuses the message itself ({words}): {letter.refused} of the first "
+                f"The SMTP server refuses the message itself ({receipt.detail}): {letter.refused} of the first "
                 f"{letter.answered}. Mend the edition or its sender, then resume it."
             )
             self.fail(letter.condemned)
+        self.unsent.add(parcel.recipient.delivery_id)
+        parcel.consignment.suspect(receipt)
+        return True
 
     def _suspect(self, parcel: Parcel, receipt: Receipt) -> None:
         parcel.consignment.suspect(receipt)

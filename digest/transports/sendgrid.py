@@ -33,13 +33,14 @@ FINE, NEEDED = 200, "mail.send"
 
 class SendGrid:
     """
-    Sends by `endpoint` in requests of up to `most` readers, of which `at_once` may be open at any moment.
+    Sends by `endpoint` in requests of up to `most` readers, of which `at_once` may be open at any moment. `batch`: how many
+    readers a batch has.
 
     Several threads may send at the same time: they share the open requests, the rests and the doubts.
     """
 
-    def __init__(self, endpoint: Endpoint, *, most: int, at_once: int, sandbox: bool = False) -> None:
-        self.appetite = at_once * most
+    def __init__(self, endpoint: Endpoint, *, most: int, at_once: int, batch: int = 0, sandbox: bool = False) -> None:
+        self.appetite = at_once * max(most, batch)  # a batch has one request open at a time
         self._endpoint, self._most, self._sandbox = endpoint, most, sandbox
         self._taken = TAKEN_IN_SANDBOX if sandbox else TAKEN
         self._turns = BoundedSemaphore(at_once)
@@ -47,6 +48,7 @@ class SendGrid:
         self._untaken: set[str] = set()  # ids of deliveries that were marked, and surely not taken
         self._rest_until = 0.0  # monotonic
         self._unclear = 0
+        self._trouble = TransportError()
         self._letters: dict[int, Letter] = {}
 
     def send(self, proof: Proof, recipients: Sequence[Recipient], mark: Mark) -> Iterator[Receipt]:
@@ -89,6 +91,8 @@ class SendGrid:
                 rest = self._rest(sending.mark)
                 if sending.mark.stopped:
                     return
+                if self._unclear >= UNCLEAR:  # found out by another thread, while this one waited for its turn
+                    raise self._trouble
                 if not rest:
                     if not marked:
                         part, marked = sending.marked(part), True
@@ -139,12 +143,12 @@ class SendGrid:
     def _doubt(self, answer: Answer) -> None:
         with self._lock:
             self._unclear += 1
-            unclear = self._unclear
-        if unclear >= UNCLEAR:
-            raise TransportError(
-                f"SendGrid gave no clear answer {unclear} times in a row ({answer.words}). Those deliveries are unconfirmed "
-                "and the others queued: look at status.sendgrid.com, then run the same command again."
+            self._trouble = TransportError(
+                f"SendGrid gave no clear answer {self._unclear} times in a row ({answer.words}). Those deliveries are "
+                "unconfirmed and the others queued: look at status.sendgrid.com, then run the same command again."
             )
+        if self._unclear >= UNCLEAR:
+            raise self._trouble
 
     def _rest(self, mark: Mark) -> float:
         """Wait until SendGrid may be asked again, if that is soon. Seconds that are left, if it is not."""
@@ -233,7 +237,7 @@ def open_transport(settings: Settings, _place: str, _handed: Handed = nothing) -
     """
     return SendGrid(
         _endpoint(settings, min(READ, settings.lease / 2)), most=settings.sendgrid_requests,
-        at_once=settings.sendgrid_open, sandbox=settings.sendgrid_sandbox,
+        at_once=settings.sendgrid_open, batch=settings.batch_size, sandbox=settings.sendgrid_sandbox,
     )  # fmt: skip
 
 

@@ -1,9 +1,7 @@
 """kill -9 at every window and at random: every reader has exactly one file, and the books say so."""
 
-import random
 import re
 import signal
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -13,6 +11,7 @@ import pytest
 from digest.deliveries import settle
 from digest.transports.outbox import ASIDE, Outbox
 from tests import worker
+from tests.kills import HANDS, Plan, trial
 from tests.newsroom import PLACE, deliveries_of, morning, opened, readers
 
 READERS = 320  # in batches of 50
@@ -97,46 +96,19 @@ def newest(engine):
     return deliveries_of(engine)[0].mailing_id
 
 
-def kill_at_random(engine, mailing, outbox, *, workers, kills, dice):
-    """Workers die at random moments, all of them or one, and are started again, until `kills` and then until done."""
-    alive = []
-    while kills:
-        alive = [one for one in alive if one.is_alive()]
-        while len(alive) < workers:
-            alive.append(start(worker.work, url_of(engine), outbox, mailing, 2.0))
-        time.sleep(dice.uniform(0.01, 0.15))
-        for one in alive if dice.random() < 0.3 else dice.sample(alive, 1):
-            one.kill()
-            one.join()
-            kills -= 1 if kills else 0
-    while any([finished(one) for one in alive] or [1]):
-        alive = [start(worker.work, url_of(engine), outbox, mailing, 2.0)]
-
-
-@pytest.mark.parametrize("seed", [1])
-def test_a_few_kills_at_random_moments(sqlite_engine, outbox, seed):
-    house = morning(sqlite_engine)
-    readers(sqlite_engine, 1500)
-    mailing = opened(sqlite_engine, house, now=datetime.now(UTC), expires_at=datetime.max.replace(tzinfo=UTC))
-    kill_at_random(sqlite_engine, mailing, outbox, workers=1, kills=5, dice=random.Random(seed))
-    demand_exactly_one_file_each(sqlite_engine, mailing, outbox, 1500)
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_on_sqlite(sqlite_engine, outbox):
+    twenty_kills(sqlite_engine, outbox, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [2, 3])
-def test_many_kills_at_random_moments_with_two_workers_on_postgresql(postgres_engine, outbox, seed):
-    many_kills(postgres_engine, outbox, workers=2, seed=seed)
+@pytest.mark.postgres
+def test_twenty_kills_at_random_moments_with_two_workers_on_postgresql(postgres_engine, outbox):
+    twenty_kills(postgres_engine, outbox, 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [4, 5])
-def test_many_kills_at_random_moments_on_sqlite(sqlite_engine, outbox, seed):
-    many_kills(sqlite_engine, outbox, workers=1, seed=seed)
-
-
-def many_kills(engine, outbox, *, workers, seed):
-    house = morning(engine)
-    readers(engine, 6000)
-    mailing = opened(engine, house, now=datetime.now(UTC), expires_at=datetime.max.replace(tzinfo=UTC))
-    kill_at_random(engine, mailing, outbox, workers=workers, kills=25, dice=random.Random(seed))
-    demand_exactly_one_file_each(engine, mailing, outbox, 6000)
+def twenty_kills(engine, outbox, workers):
+    plan = Plan(by="outbox", readers=10_000, kills=20, workers=workers, **HANDS["outbox"])
+    result = trial(engine, plan, outbox.parent)
+    assert (result.faults, result.doubts) == ([], 0)
+    assert not any((outbox / ASIDE).glob("*/*")), "the next worker clears what the dead left"

@@ -99,7 +99,7 @@ def test_threads_share_the_open_requests_of_which_there_are_never_more_than_the_
         receipts = [one for group in threads.map(lambda guests: hand(transport, guests), groups) for one in group]
     assert states(receipts) == dict.fromkeys(range(1, 401), DeliveryState.ACCEPTED)
     assert set(there.copies.values()) == {1}
-    assert (there.at_once, transport.appetite) == (3, 30)
+    assert (there.at_once, transport.appetite) == (3, 1500)
     assert there.connections <= 3
 
 
@@ -368,6 +368,12 @@ def test_a_mailing_goes_out_once_and_a_second_run_sends_nothing(engine, there, m
     assert set(there.copies.values()) == {1}
     sent = {one["custom_args"]["delivery"] for body in there.taken for one in body["personalizations"]}
     assert len(sent) == 120
+
+
+def test_a_batch_of_several_requests_does_not_keep_the_others_from_being_open(engine, there, mailing):
+    there.judge = lambda _: time.sleep(0.05)
+    assert run(engine, there, mailing, sendgrid_requests=10, sendgrid_open=3).counts == {"accepted": 120}
+    assert there.at_once == 3
 
 
 @pytest.mark.parametrize("fault", [Says(401), Says(404), refuses(("The subject is required.", "subject"))])

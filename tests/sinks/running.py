@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +41,9 @@ class Book:
     def answered(self, messages: Iterable[tuple[str, str]]) -> None:
         self._write("said", messages)
 
+    def refused(self, address: str, code: str) -> None:
+        self._write("no", [(address, code)])
+
     def _write(self, what: str, messages: Iterable[tuple[str, str]]) -> None:
         now = time.monotonic()
         lines = "".join(f"{what} {now:.6f} {address} {name}\n" for address, name in messages)
@@ -46,8 +51,19 @@ class Book:
             os.write(self._handle, lines.encode())
 
 
+class Counted:
+    """What a sink has taken, counted."""
+
+    taken: list[Taken]
+
+    @property
+    def copies(self) -> Counter[str]:
+        """How many each address has had."""
+        return Counter(one.address for one in self.taken)
+
+
 @dataclass
-class Sink:
+class Sink(Counted):
     """A running sink. `stop` and `start` restart the server on the same port, with the same book."""
 
     kind: str
@@ -84,13 +100,50 @@ class Sink:
         return list(read(self.book))
 
     @property
-    def copies(self) -> Counter[str]:
-        return Counter(one.address for one in self.taken)
+    def refused(self) -> list[tuple[str, str]]:
+        """Whom it refused, with which code, in order."""
+        lines = (line.split(" ") for line in self.book.read_text(encoding="utf-8").splitlines())
+        return [(line[2], line[3]) for line in lines if line[0] == "no"]
 
     def cpu(self) -> float:
         """Seconds of CPU it has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Shelves(Counted):
+    """The outbox as a sink: what is in place is taken, from the moment at which it was put there."""
+
+    book: Path
+    port: int = 0
+
+    @property
+    def folder(self) -> Path:
+        return self.book.with_name("outbox")
+
+    def start(self) -> None:
+        """The disk is there."""
+
+    stop = hurry = start
+
+    @property
+    def size(self) -> int:
+        return sum(1 for _ in self._files())
+
+    @property
+    def taken(self) -> list[Taken]:
+        return sorted((self._read(file) for file in self._files()), key=attrgetter("at"))
+
+    def _files(self) -> Iterator[Path]:
+        return (file for file in self.folder.glob("[!.]*/**/*.eml"))
+
+    def _read(self, file: Path) -> Taken:
+        at = file.stat().st_ctime - time.time() + time.monotonic()  # moving a file is a change of it
+        return Taken(TO.search(file.read_bytes())[1].decode(), file.stem.partition("-")[2], at, at)
+
+
+TO = re.compile(rb"^To:[^@\r]*?([^ <@]+@[^ >\r]+)", re.MULTILINE)
 
 
 def read(book: Path) -> Iterator[Taken]:
@@ -101,16 +154,16 @@ def read(book: Path) -> Iterator[Taken]:
         what, at, address, name = line.split(" ", 3)
         if what == "took":
             took.append((address, name, float(at)))
-        else:
+        elif what == "said":
             said[address, name] = float(at)
     for address, name, at in took:
         yield Taken(address, name, at, said.get((address, name)))
 
 
 @contextmanager
-def sink(kind: str, book: Path, **script: Any) -> Iterator[Sink]:
-    """A sink of that kind while the block runs; its script is explained in the program itself."""
-    here = Sink(kind, script, book)
+def sink(kind: str, book: Path, **script: Any) -> Iterator[Sink | Shelves]:
+    """A sink of that kind while the block runs; its script is explained in the program itself. The outbox has none."""
+    here = Shelves(book) if kind == "outbox" else Sink(kind, script, book)
     here.start()
     try:
         yield here
@@ -125,7 +178,7 @@ def serve_parent(script: Any) -> None:
     """
 
     def hurry(*_: object) -> None:
-        script.wait = (0.0, 0.0)
+        script.wait, script.slow = (0.0, 0.0), {}
 
     signal.signal(signal.SIGUSR1, hurry)
 

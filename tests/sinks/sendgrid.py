@@ -9,10 +9,12 @@ import json
 import random
 import re
 import socket
+import struct
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from itertools import count
 
 from tests.sinks.running import Book, serve_parent
@@ -20,6 +22,8 @@ from tests.sinks.running import Book, serve_parent
 LENGTH = re.compile(rb"^content-length: *(\d+)", re.MULTILINE | re.IGNORECASE)
 KEY = re.compile(rb"^authorization: *Bearer (\S+)", re.MULTILINE | re.IGNORECASE)
 ROOM = 1 << 20  # bytes read at once
+REST = 2  # seconds that it asks for with 429
+SILENCE = 20.0  # seconds, which nobody waits for
 
 
 @dataclass
@@ -30,8 +34,13 @@ class Script:
     port: int = 0
     wait: tuple[float, float] = (0.0, 0.0)  # before the answer: at random between these
     key: str = ""  # any other is refused
-    busy: int = 0  # how many requests are told 429 first
-    unclear: int = 0  # how many are told 503 after that, though they are taken
+    first: list[str] = field(default_factory=list)
+    """
+    What becomes of the first requests, one after the other: "taken"; a status such as 401, for which it takes nothing; or
+    503, "reset" or "silent", for which it takes them all the same.
+    """
+    bad: list[str] = field(default_factory=list)  # addresses for which a request is refused as a whole
+    named: bool = True  # and the refusal says for which
     skims: bool = False
 
 
@@ -41,6 +50,7 @@ class House:
     def __init__(self, script: Script) -> None:
         self.script, self.book = script, Book(script.book)
         self.numbers = count(1)
+        self.first = deque(script.first)
 
     def answer(self, head: bytes, body: bytes) -> bytes:
         """What one request is told; the readers it names are in the book by then."""
@@ -48,18 +58,44 @@ class House:
         if script.skims:
             return said(202, number)
         if script.key and KEY.search(head)[1].decode() != script.key:
-            return said(401, number, b'{"errors": [{"message": "The provided authorization grant is invalid"}]}')
-        if number <= script.busy:
-            return said(429, number, reset=int(time.time()) + 2)
+            return said(401, number, refusal("The provided authorization grant is invalid"))
         readers = [
             (one["to"][0]["email"], one["custom_args"]["delivery"]) for one in json.loads(body)["personalizations"]
         ]
+        fate = self.first.popleft() if self.first else "taken"
+        return self.refusal(fate, readers, number) or self.take(fate, readers, number)
+
+    def refusal(self, fate: str, readers: list[tuple[str, str]], number: int) -> bytes:
+        """Why nothing is taken; empty when it is."""
+        bad = [place for place, (address, _) in enumerate(readers) if address in self.script.bad]
+        if fate == "429":
+            return said(429, number, reset=int(time.time()) + REST)
+        if fate.startswith("4"):
+            return said(int(fate), number, refusal("not from you"))
+        if bad:
+            where = f"personalizations.{bad[0]}.to" if self.script.named else None
+            return said(400, number, refusal("Does not contain a valid address.", where))
+        return b""
+
+    def take(self, fate: str, readers: list[tuple[str, str]], number: int) -> bytes:
         self.book.took(readers)
-        time.sleep(random.uniform(*script.wait))
-        if number <= script.busy + script.unclear:
-            return said(503, number)
+        time.sleep(random.uniform(*self.script.wait))
+        if fate != "taken":
+            return unclear(fate, number)
         self.book.answered(readers)
         return said(202, number)
+
+
+def unclear(fate: str, number: int) -> bytes:
+    if fate == "silent":
+        time.sleep(SILENCE)
+    if fate in {"reset", "silent"}:
+        raise ConnectionResetError
+    return said(int(fate), number)
+
+
+def refusal(message: str, field: str | None = None) -> bytes:
+    return json.dumps({"errors": [{"message": message, "field": field, "help": None}]}).encode()
 
 
 def said(status: int, number: int, body: bytes = b"", reset: int = 0) -> bytes:
@@ -76,6 +112,7 @@ def converse(connection: socket.socket, house: House) -> None:
     kept = b""
     with connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
         try:
             while (request := read_request(connection, kept, room, skims=house.script.skims)) is not None:
                 head, body, kept = request

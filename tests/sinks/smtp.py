@@ -31,7 +31,7 @@ class Script:
     slow: dict[str, float] = field(default_factory=dict)  # the same for recipients of one domain
     pipelining: bool = True
     greylisted: float = 0.0  # share of recipients who are put off at their first try
-    storm: tuple[int, int] = (0, 0)  # RCPT number from which, and for how many, 454 is the answer
+    storms: dict[str, int] = field(default_factory=dict)  # by domain: how many recipients are told 454 first
     sender_refused: bool = False
     content_refused: bool = False
     certificate: str = ""  # file with certificate and key: STARTTLS is offered
@@ -44,17 +44,23 @@ class House:
     def __init__(self, script: Script) -> None:
         self.script, self.book = script, Book(script.book)
         self.put_off: set[str] = set()
-        self.recipients = 0
+        self.storms = dict(script.storms)
         self.tls = None
         if script.certificate:
             self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self.tls.load_cert_chain(script.certificate)
 
     def verdict(self, address: str) -> str:
-        """The answer to RCPT."""
-        self.recipients += 1
-        first, many = self.script.storm
-        if first <= self.recipients - 1 < first + many:
+        """The answer to RCPT; a refusal is in the book too."""
+        answer = self._verdict(address)
+        if not answer.startswith("250"):
+            self.book.refused(address, answer[:3])
+        return answer
+
+    def _verdict(self, address: str) -> str:
+        domain = address.rpartition("@")[2]
+        if self.storms.get(domain):
+            self.storms[domain] -= 1
             return "454 4.7.0 Throttling failure: maximum sending rate exceeded"
         if crc32(address.encode()) % 1000 < 1000 * self.script.greylisted and address not in self.put_off:
             self.put_off.add(address)
@@ -146,6 +152,7 @@ class Session(asyncio.Protocol):
         self.say(f"250 {last}")
 
     def on_starttls(self, _said: str) -> None:
+        self.transport.pause_reading()  # what comes next is not for us
         self.say("220 go ahead")
         self.resting = True
         self.secure = True
@@ -158,6 +165,7 @@ class Session(asyncio.Protocol):
         except (OSError, AttributeError):
             return  # the other side did not like our certificate
         self.resting = False
+        self.go_on()  # it may have spoken already
 
     def on_auth(self, said: str) -> None:
         _, _, given = said.partition(" ")
