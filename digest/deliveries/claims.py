@@ -1,6 +1,7 @@
 """A batch in one worker's hand: claim it, mark what is about to leave, record what became of it, give the rest back."""
 
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -84,7 +85,8 @@ def claim_within(
     if taken is None:
         return None
     facts = facts_of(connection, taken.mailing_id)
-    rows = _open_rows(connection, taken, facts, now).cursor.fetchall()  # as the driver has them: a third quicker
+    with closing(_open_rows(connection, taken, facts, now)) as found:
+        rows = found.cursor.fetchall()  # as the driver has them: a third quicker
     wanted = [row for row in rows if row[6] == WANTED and not row[7]]  # standing, moved
     if len(wanted) != len(rows):
         stand = open_rows(connection, taken, facts, now)

@@ -189,6 +189,8 @@ class _Run:
         """One step; False when there is no other. Whatever fails, the batches in hand are brought to their end first."""
         try:
             self._beat()
+            while self._wait_for_one(0):  # first: a batch that has ended holds its readers' values until we know
+                pass
             if not self.halted and self._claim_one():
                 return True
             if self.hands:
@@ -280,11 +282,12 @@ class _Run:
 
     # what is in hand ------------------------------------------------------------------------------------------------
 
-    def _wait_for_one(self) -> None:
+    def _wait_for_one(self, seconds: float = NAP) -> bool:
+        """Take note of a batch that has ended; False when none has."""
         try:
-            hand = self.ended.get(timeout=NAP)
+            hand = self.ended.get(timeout=seconds) if seconds else self.ended.get_nowait()
         except Empty:
-            return
+            return False
         self.hands.remove(hand)
         settled = len(hand.batch.recipients) - hand.open
         if hand.error is not None:
@@ -294,6 +297,7 @@ class _Run:
             if self.idle == IDLE:
                 self._fail(hand, _too_slow(self.lease))
         self._tell_more(settled if hand.batch.mailing_id == self.mailing else 0)
+        return True
 
     def _fail(self, hand: Hand, error: BaseException) -> None:
         """The first fault is the one that is told; the account's and the message's pause the mailing."""

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+import weakref
 from collections import Counter
 from datetime import timedelta
 
@@ -311,3 +312,27 @@ def test_an_innocent_delivery_is_not_poisoned_by_the_company_it_keeps(engine):
         for _ in range(2):
             claim(engine, owner="me", now=at, lease=60, transports=["outbox"], keys=KEYS)
     assert states(engine) == {"queued": 2}
+
+
+def test_a_long_run_lets_go_of_each_batch_as_it_ends(sqlite_engine):
+    """What a batch holds of its readers must not pile up while there is always another one to claim."""
+    alive, most = weakref.WeakSet(), []
+
+    class Quick:
+        appetite = 100
+
+        def send(self, _proof, recipients, mark):
+            alive.add(mark)
+            most.append(len(alive))
+            mark([one.number for one in recipients])
+            yield from (Receipt(one.number, DeliveryState.ACCEPTED) for one in recipients)
+
+        def prove(self, *_):
+            return None
+
+    house = morning(sqlite_engine)
+    readers(sqlite_engine, 3000)
+    mailing = opened(sqlite_engine, house)
+    assert deliver(sqlite_engine, {"outbox": Quick()}, mailing=mailing, keys=KEYS, lease=LEASE, clock=lambda: NOW).done
+    assert len(most) == 60
+    assert max(most) <= 12
