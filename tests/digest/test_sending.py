@@ -319,7 +319,7 @@ def test_a_long_run_lets_go_of_each_batch_as_it_ends(sqlite_engine):
     alive, most = weakref.WeakSet(), []
 
     class Quick:
-        appetite = 100
+        appetite = 500
 
         def send(self, _proof, recipients, mark):
             alive.add(mark)
@@ -331,8 +331,8 @@ def test_a_long_run_lets_go_of_each_batch_as_it_ends(sqlite_engine):
             return None
 
     house = morning(sqlite_engine)
-    readers(sqlite_engine, 3000)
+    readers(sqlite_engine, 6000)
     mailing = opened(sqlite_engine, house)
     assert deliver(sqlite_engine, {"outbox": Quick()}, mailing=mailing, keys=KEYS, lease=LEASE, clock=lambda: NOW).done
-    assert len(most) == 60
-    assert max(most) <= 12
+    assert len(most) == 120
+    assert max(most) <= 20
