@@ -49,6 +49,8 @@ dkim_app = typer.Typer(
     help="Sign what leaves by SMTP: make a key, show what to publish.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(dkim_app, name="dkim")
+bounces_app = typer.Typer(help="What came back by mail.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bounces_app, name="bounces")
 app.add_typer(unconfirmed_app, name="unconfirmed")
 app.add_typer(source_app, name="source")
 app.add_typer(editions_app, name="editions")
@@ -297,6 +299,18 @@ def watch() -> None:
 
 
 @app.command()
+def serve() -> None:
+    """
+    Answer over HTTP until Ctrl-C: providers' hooks, readers' pages.
+
+    Where is the setting DIGEST_LISTEN; a proxy that ends TLS belongs in front of it.
+    """
+    from digest.commands import serve as serving
+
+    serving.serve(door.home)
+
+
+@app.command()
 def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Ask nobody: no server, no DNS.")] = False,
     as_json: Json = False,
@@ -384,6 +398,22 @@ def unconfirmed_restored(by: Who = "editor") -> None:
     from digest.commands import unconfirmed
 
     unconfirmed.restored(door.home, by=by)
+
+
+@bounces_app.command("read")
+def bounces_read(
+    place: Annotated[str, typer.Argument(metavar="MAILBOX", help="An mbox, a Maildir, a message, or - for a pipe.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Read delivery reports, complaints and wishes to leave.
+
+    Reading a mailbox again changes nothing. Example: digest bounces read /var/mail/bounces
+    """
+    from digest.commands import bounces
+
+    bounces.read(door.home, place, dry_run=dry_run, as_json=as_json)
 
 
 @source_app.command("add")

@@ -143,6 +143,12 @@ def storage_words(error: Exception) -> str:
     return f"The database refused: {said}."
 
 
+def gave_way(error: StorageError) -> bool:
+    """Whether a transaction only stood aside for another one: the same may succeed when it is begun anew."""
+    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None)
+    return state in {"55P03", "40P01", "40001"}  # lock not available, deadlock detected, serialization failure
+
+
 def revision_of(engine: Engine) -> str:
     """The migration the database stands at; empty when it has no tables yet."""
     with reading(engine) as session:

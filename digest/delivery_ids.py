@@ -11,7 +11,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from subscribers.tokens import Keys
 
@@ -26,6 +26,14 @@ LENGTH = 2 * _ID.size  # hexadecimal digits of an id
 TOKEN_LENGTH = _SIZE // 3 * 4  # signs of a token
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
+
+
+class Named(NamedTuple):
+    """Whose id it is: the mailing, the delivery's number in it, and the mailing's opening in whole epoch seconds."""
+
+    mailing: int
+    number: int
+    opened: int
 
 
 def delivery_ids(key: bytes, numbers: Sequence[int], *, mailing: int, opened: int) -> list[str]:
@@ -45,16 +53,16 @@ def delivery_id(key: bytes, *, mailing: int, number: int, opened: int) -> str:
     return delivery_ids(key, [number], mailing=mailing, opened=opened)[0]
 
 
-def read_delivery_id(key: bytes, text: str) -> tuple[int, int] | None:
-    """(mailing, number) of an id that we gave, else None."""
+def read_delivery_id(key: bytes, text: str) -> Named | None:
+    """What an id that we gave says, else None. A database begun anew may know another mailing by that number."""
     try:
         sealed = bytes.fromhex(text)
     except ValueError:
         return None
     if len(text) != LENGTH or len(sealed) != _ID.size:
         return None
-    mailing, number, _opened, rest = _ID.unpack(_cipher(key, b"delivery").decryptor().update(sealed))
-    return None if rest else (mailing, number)
+    *named, rest = _ID.unpack(_cipher(key, b"delivery").decryptor().update(sealed))
+    return None if rest else Named(*named)
 
 
 def delivery_tokens(keys: Keys, numbers: Sequence[int], *, mailing: int) -> list[str]:

@@ -390,7 +390,8 @@ class EventRow(SQLModel, table=True):
     What a provider or a mail server told later about one delivery, or about one we do not know (`number` is None).
 
     `key` is a hash of delivery, event, moment and link, since providers tell everything several times. `target` is the
-    address's keyed hash in hex. Nothing here names a reader. Times are epoch seconds.
+    address's keyed hash in hex. `delivery` is its opaque id, only while we do not know it: such rows are kept aside.
+    Nothing here names a reader. Times are epoch seconds.
     """
 
     __tablename__ = "event"
@@ -398,6 +399,7 @@ class EventRow(SQLModel, table=True):
         Index("ix_event_target", "target", "kind", "at"),
         Index("ix_event_delivery", "mailing_id", "number"),
         Index("ix_event_heard", "heard_at"),
+        Index("ix_event_aside", "id", sqlite_where=text("number IS NULL"), postgresql_where=text("number IS NULL")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -410,6 +412,7 @@ class EventRow(SQLModel, table=True):
     mailing_id: int | None = Field(default=None, sa_type=BigInteger)
     number: int | None = Field(default=None, sa_type=BigInteger)
     target: str = Field(default="", max_length=64)
+    delivery: str = Field(default="", max_length=40, sa_column_kwargs=EMPTY)
     permanent: bool = False
     machine: bool = False
     link: str = Field(default="", max_length=64)

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from digest.errors import SettingsError
 from digest.values import DEFAULT_WEIGHTS
 
 PREFIX = "DIGEST_"
+LAST_PORT = 65_535
 Words = Annotated[tuple[str, ...], NoDecode]
 Weights = Annotated[dict[str, float], NoDecode]
 
@@ -62,6 +64,11 @@ class Settings(BaseSettings):
     fetch_allow: Words = ()
     fetch_seconds: float = Field(default=10.0, gt=0, le=120)
     fetch_bytes: int = Field(default=5_000_000, ge=10_000, le=100_000_000)
+    sendgrid_webhook_key: str = ""
+    soft_bounces: int = Field(default=5, ge=1, le=100)
+    soft_bounce_days: int = Field(default=30, ge=1, le=30)
+    listen: str = "127.0.0.1:8000"
+    trusted_proxies: Words = ()
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -81,7 +88,7 @@ class Settings(BaseSettings):
             raise ValueError("weights are 0 or more, and at least one is above 0")
         return value
 
-    @field_validator("fetch_allow", "smtp_servers", "dkim_keys", mode="before")
+    @field_validator("fetch_allow", "smtp_servers", "dkim_keys", "trusted_proxies", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
@@ -101,6 +108,15 @@ class Settings(BaseSettings):
             raise ValueError("an API key is one word without blanks or line ends")
         return value
 
+    @field_validator("sendgrid_webhook_key")
+    @classmethod
+    def _verification_key(cls, value: str) -> str:
+        if value:
+            from digest.signatures import read_key  # cryptography, only where there is a key
+
+            read_key(value)
+        return value
+
     @field_validator("sendgrid_host")
     @classmethod
     def _private_way(cls, value: str) -> str:
@@ -109,6 +125,30 @@ class Settings(BaseSettings):
                 "use https://api.sendgrid.com or https://api.eu.sendgrid.com; the key travels with each request"
             )
         return value.rstrip("/")
+
+    @field_validator("listen")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        place = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value)
+        if place is None or int(place[1]) > LAST_PORT:
+            raise ValueError("use an address and a port, such as 127.0.0.1:8000 or [::1]:8000")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            try:
+                ip_network(word)
+            except ValueError:
+                raise ValueError(f"{word!r} is no address or network such as 10.0.0.7 or 10.0.0.0/24") from None
+        return value
+
+    @property
+    def listen_at(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def database_url(self) -> str:

@@ -39,6 +39,13 @@ def plain(value: str) -> str:
     return " ".join(_bare(value).split())
 
 
+def without_addresses(words: str, most: int = 200) -> str:
+    """What another machine said, on one line and without addresses: it is kept longer than a reader's address is."""
+    hidden = " ".join("(address)" if "@" in word else word for word in words.split())
+    shown = "".join(sign if sign.isprintable() else " " for sign in hidden)
+    return " ".join(shown.split())[:most].rstrip()
+
+
 def paragraphs(value: str) -> str:
     """As `plain`, but what a browser would show as separate blocks stays apart, by one empty line."""
     lines = (" ".join(line.split()) for line in _bare(value).split("\n"))

@@ -66,6 +66,19 @@ class DeliveryState(StrEnum):
     CLOSED_UNCONFIRMED = "closed_unconfirmed"
 
 
+class EventKind(StrEnum):
+    """What a provider or a mail server may tell later about a delivery."""
+
+    PROCESSED = "processed"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    BLOCKED = "blocked"
+    DROPPED = "dropped"
+    COMPLAINED = "complained"
+    LEFT = "left"
+
+
 OPEN_STATES = frozenset({DeliveryState.QUEUED, DeliveryState.CLAIMED, DeliveryState.HANDING, DeliveryState.DEFERRED})
 """A mailing is done only when no delivery is in one of these."""
 
@@ -328,6 +341,21 @@ class Recipient(NamedTuple):
     name: str
     token: str  # this delivery's one keyed token (digest.links)
     date: str  # RFC 5322 date of the mailing, the same on every attempt
+
+
+class Event(NamedTuple):
+    """
+    What came back about one delivery. `delivery` is its opaque id, or its token.
+
+    `permanent`: a bounce that would repeat, a drop for the address's own sake, leaving everything and not one digest.
+    """
+
+    delivery: str
+    kind: EventKind
+    at: float  # epoch seconds, by the provider's clock; 0 where it told none
+    permanent: bool = False
+    url: str = ""
+    reason: str = ""  # without addresses
 
 
 class Receipt(NamedTuple):

@@ -58,6 +58,8 @@ def test_help_names_every_command_and_the_exit_codes(digest):
     words = digest("--help").stdout
     for command in [
         "demo",
+        "serve",
+        "bounces",
         "init",
         "source",
         "gather",

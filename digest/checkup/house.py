@@ -46,7 +46,7 @@ def _ways_out(settings: Settings) -> Iterator[Finding]:
 def _sendgrid(settings: Settings) -> Iterator[Finding]:
     if settings.sendgrid_sandbox:
         yield Finding("sendgrid", "warn", "DIGEST_SENDGRID_SANDBOX is on: requests are checked, and nobody gets mail")
-    if not getattr(settings, "sendgrid_webhook_key", "not heard of yet"):
+    if not settings.sendgrid_webhook_key:
         yield Finding(
             "sendgrid", "warn",
             "DIGEST_SENDGRID_WEBHOOK_KEY is empty, so its events are refused and a bounce suppresses nobody: turn on the "

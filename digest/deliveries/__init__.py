@@ -4,15 +4,18 @@ from digest.deliveries.books import Balance, Tally, balance_of, cancel, handed_s
 from digest.deliveries.claims import claim
 from digest.deliveries.filling import Share, open_mailing
 from digest.deliveries.handing import deliver, run_batch
+from digest.deliveries.hearing import SAYS, Mailed, Word, mailings_of, move, rows_of, word
 from digest.deliveries.marking import mark, record
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import close_late, next_due, recover, requeue
 from digest.deliveries.rights import after_restore, newest_stamp, restored_at
+from digest.deliveries.tables import insert_once, spelled, stand_aside
 from digest.deliveries.unconfirmed import Doubt, decide, doubts
 
 __all__ = [
-    "Balance", "Doubt", "Share", "Tally", "after_restore", "balance_of", "cancel", "claim", "close_late", "decide", "deliver", "doubts", "handed_since", "mark", "newest_stamp", "next_due",
-    "open_mailing", "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "restored_at",
-    "resume", "run_batch", "settle",
+    "SAYS", "Balance", "Doubt", "Mailed", "Share", "Tally", "Word", "after_restore", "balance_of", "cancel", "claim", "close_late",
+    "decide", "deliver", "doubts", "handed_since", "insert_once", "mailings_of", "mark", "move", "newest_stamp", "next_due", "open_mailing",
+    "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "restored_at", "resume",
+    "rows_of", "run_batch", "settle", "spelled", "stand_aside", "word",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from digest.database import reading, writing
+from digest.deliveries.hearing import SAYS
 from digest.deliveries.recovery import close_rest
 from digest.deliveries.tables import BATCHES, DELIVERIES, MAILINGS, PROOFS
 from digest.errors import NotFoundError, TransitionError
@@ -63,7 +64,7 @@ class Balance:
         return f"{self.handed} of {self.candidates} handed over{doubt}; nothing is open and the books balance."
 
 
-HANDED = frozenset({DeliveryState.ACCEPTED, DeliveryState.DELIVERED, DeliveryState.BOUNCED, DeliveryState.COMPLAINED})
+HANDED = frozenset(SAYS.values())
 
 
 def settle(engine: Engine, mailing: int, *, now: datetime) -> Balance:

@@ -9,6 +9,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 
 from digest.errors import AccountError, TransportError
+from digest.text import without_addresses
 
 TAKEN, TAKEN_IN_SANDBOX, TOO_MANY = 202, 200, 429
 DIVIDED = frozenset({400, 413})
@@ -45,7 +46,7 @@ def read(status: int, headers: Message, body: bytes) -> Answer:
     said = "; ".join(dict.fromkeys(message for _, message in faults))
     places = [re.match(r"personalizations[.\[](\d+)", where) for where, _ in faults]
     return Answer(
-        status, masked(f"{status} {said}".strip()), masked(headers.get("X-Message-Id", "")), _wait(headers),
+        status, without_addresses(f"{status} {said}".strip()), without_addresses(headers.get("X-Message-Id", "")), _wait(headers),
         named={int(place[1]) for place in places if place},
         blames_all=bool(faults) and all(where and not where.startswith("personalizations") for where, _ in faults),
     )  # fmt: skip
@@ -70,11 +71,6 @@ def read_scopes(headers: Message, body: bytes) -> Scopes:
     except (ValueError, TypeError):
         at = None
     return Scopes(names, at)
-
-
-def masked(text: str) -> str:
-    """The provider's words without addresses and line ends: they are kept longer than the reader's address is."""
-    return " ".join(re.sub(r"\S*@\S*", "(address)", text).split())[:200]
 
 
 def _faults(body: bytes) -> list[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """What a server answers: bytes in any chunks into replies, and a reply into words for the books."""
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
+
+from digest.text import without_addresses
 
 LONGEST = 4096  # bytes of a line; the protocol allows 512
 MOST_LINES = 200  # of one reply
@@ -85,5 +86,4 @@ def said(reply: Reply, secrets: Iterable[str] = ()) -> str:
     text = reply.text.decode("utf-8", "replace")
     for secret in secrets:
         text = text.replace(secret, "(hidden)") if secret else text
-    shown = "".join(sign if sign.isprintable() else " " for sign in re.sub(r"\S*@\S*", "(address)", text))
-    return f"{reply.code} {' '.join(shown.split())}"[:200].rstrip()
+    return without_addresses(f"{reply.code} {text}")

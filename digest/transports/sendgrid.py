@@ -13,11 +13,12 @@ from time import monotonic, sleep
 
 from digest.crashes import crash_point
 from digest.errors import AccountError, ContentError, SettingsError, TransportError, UnreachableError
-from digest.sendgrid.answers import DIVIDED, NOT_TAKEN, TAKEN, TAKEN_IN_SANDBOX, TOO_MANY, Answer, masked
+from digest.sendgrid.answers import DIVIDED, NOT_TAKEN, TAKEN, TAKEN_IN_SANDBOX, TOO_MANY, Answer
 from digest.sendgrid.checks import Slip, apart, fault_of
 from digest.sendgrid.client import Endpoint
 from digest.sendgrid.envelope import Letter
 from digest.settings import Settings
+from digest.text import without_addresses
 from digest.transports import Found, Handed, Mark, nothing
 from digest.values import DeliveryState, Proof, Receipt, Recipient
 
@@ -183,7 +184,7 @@ class _Sending:
             try:
                 yield self.letter.slip(one)
             except ValueError as error:
-                detail = f"cannot be filled: {masked(str(error))}"
+                detail = f"cannot be filled: {without_addresses(str(error))}"
                 self.unfillable.append(Receipt(one.number, DeliveryState.FAILED, detail, permanent=True))
 
     def marked(self, group: list[Slip]) -> list[Slip]:

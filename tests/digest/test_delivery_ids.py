@@ -26,8 +26,8 @@ def test_an_id_leads_back_to_its_row_and_to_nobody_elses(mailing, number, opened
     text, other = delivery_ids(key, [number, number ^ 1], mailing=mailing, opened=opened)
     assert len(text) == LENGTH
     assert text == delivery_id(key, mailing=mailing, number=number, opened=opened)
-    assert read_delivery_id(key, text) == (mailing, number)
-    assert read_delivery_id(key, other) == (mailing, number ^ 1)
+    assert read_delivery_id(key, text) == (mailing, number, opened)
+    assert read_delivery_id(key, other) == (mailing, number ^ 1, opened)
     assert read_delivery_id(b"another key of ours", text) is None
     assert read_delivery_id(key, ("0" if text[0] != "0" else "1") + text[1:]) is None
 

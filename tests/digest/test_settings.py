@@ -44,6 +44,12 @@ def test_the_environment_wins_over_the_folder_and_the_folder_over_the_home(tmp_p
         ("DIGEST_WEIGHTS", "recency=0,prominence=0,coverage=0,trust=0,first_time=0", "at least one is above 0"),
         ("DIGEST_BASE_URL", "javascript:alert(1)", "https://news.example.org"),
         ("DIGEST_LEASE", "soon", "number"),
+        ("DIGEST_LISTEN", "8000", "127.0.0.1:8000"),
+        ("DIGEST_LISTEN", "127.0.0.1:70000", "127.0.0.1:8000"),
+        ("DIGEST_SENDGRID_WEBHOOK_KEY", "MFkw-cut-off", "MFkw"),
+        ("DIGEST_SOFT_BOUNCE_DAYS", "90", "less than or equal to 30"),
+        ("DIGEST_TRUSTED_PROXIES", "10.0.0.1 *", "'*'"),
+        ("DIGEST_TRUSTED_PROXIES", "10.0.0.1/24", "10.0.0.0/24"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(monkeypatch, name, value, says):
