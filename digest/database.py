@@ -99,7 +99,8 @@ def swift_transaction(connection: Connection) -> Iterator[None]:
 
     For the one path that makes thousands of them a second: SQLAlchemy's own cost twice what they say. Raises as `writing`.
     """
-    raw: Any = connection.connection.driver_connection
+    with storage_in_words():
+        raw: Any = connection.connection.driver_connection
     driver: Any = connection.dialect.loaded_dbapi
     try:
         if connection.dialect.name == "sqlite":

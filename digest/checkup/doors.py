@@ -53,6 +53,8 @@ def heard(asked: Sequence[Knock], until: float) -> Heard:
             findings.append(Finding(knock.name, "bad", "no answer in time: look at the network, and at the settings"))
         except DigestError as error:
             findings.append(Finding(knock.name, "bad", str(error)))
+        except Exception as error:  # noqa: BLE001  a fault of ours, which must not hide what else is found
+            findings.append(Finding(knock.name, "bad", f"could not be asked: {type(error).__name__}: {error}"))
         else:
             findings.append(Finding(knock.name, "good", found.words))
             if found.ahead is not None:

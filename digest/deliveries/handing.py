@@ -4,11 +4,12 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
 from sqlalchemy import Connection, Engine, select
 
@@ -27,7 +28,7 @@ from digest.deliveries.tables import BATCHES, MAILINGS
 from digest.deliveries.writer import Writer
 from digest.errors import AccountError, ContentError, StorageError
 from digest.transports import Transport
-from digest.values import Batch, MailingState, Proof
+from digest.values import Batch, MailingState, Proof, Recipient
 from subscribers.tokens import Keys
 
 IDLE = 3  # batches without any outcome before we stop and say so
@@ -86,14 +87,23 @@ def deliver(
 @contextmanager
 def _calm_collector() -> Iterator[None]:
     """A run makes many short-lived values and few circles; to look through all that is imported for them is a tenth of it."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(COLLECTED, *before[1:])
+    with _calming:
+        if not _calm:
+            _before[:] = gc.get_threshold()
+            gc.freeze()
+            gc.set_threshold(COLLECTED, *_before[1:])
+        _calm.append(True)
     try:
         yield
     finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+        with _calming:
+            _calm.pop()
+            if not _calm:  # the last of several runs in this process
+                gc.set_threshold(*_before)
+                gc.unfreeze()
+
+
+_calming, _calm, _before = Lock(), list[bool](), list[int]()
 
 
 def run_batch(
@@ -124,11 +134,11 @@ def _hand_over(hand: Hand, keys: Keys, clock: Callable[[], datetime]) -> None:
     hand.writer.wait()
     if not hand.open:
         return
-    until = time.monotonic() + LONG
+    known, until = _asked_once(hand), time.monotonic() + LONG
     for attempt in range(TRIES):
         try:
             give_back(
-                hand.writer.do, hand.batch.id, hand.batch.fence, now=clock(), prover=hand.transport, proof=hand.proof,
+                hand.writer.do, hand.batch.id, hand.batch.fence, now=clock(), prover=known, proof=hand.proof,
                 keys=keys, crashed=False, receipts=hand.unwritten,
             )  # fmt: skip
         except StorageError as error:
@@ -138,6 +148,24 @@ def _hand_over(hand: Hand, keys: Keys, clock: Callable[[], datetime]) -> None:
             time.sleep(attempt)
         else:
             return
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A transport's word on each delivery of a batch; where the database refuses, it is needed more than once."""
+
+    words: Mapping[str, bool | None]
+
+    def prove(self, _proof: Proof, recipient: Recipient) -> bool | None:
+        return self.words[recipient.delivery_id]
+
+
+def _asked_once(hand: Hand) -> _Known:
+    """A transport forgets what it knew as soon as it has told: from here on the deliveries may be in other hands."""
+    return _Known({
+        one.delivery_id: hand.transport.prove(hand.proof, one) if one.number not in hand.unsent else False
+        for one in hand.batch.recipients
+    })  # fmt: skip
 
 
 class _Run:

@@ -25,6 +25,7 @@ class Hand:
         self.lost = False  # another worker's by now
         self.error: BaseException | None = None
         self.refused = False  # by the database: what else comes of it is kept for the end
+        self.unsent: set[int] = set()  # marked on record, though nobody could be told so
         self.unwritten: list[Receipt] = []  # outcomes that the database refused to take
         self._kept: list[Receipt] = []
         self._asked = False

@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from digest.errors import StorageError
+
 _STAMP = struct.Struct(">Q")
 
 
@@ -33,13 +35,24 @@ class Stamps:
         return self.newest
 
     def keep(self, stamp: int) -> None:
-        """Write it outside the database; called after the commit that holds it, and before anything leaves."""
+        """
+        Write it outside the database; called after the commit that holds it, and before anything leaves.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
         if self._handle < 0:
             return
-        os.pwrite(self._handle, _STAMP.pack(stamp), 0)
-        if time.monotonic() - self._synced > 1.0:
-            os.fdatasync(self._handle)
-            self._synced = time.monotonic()
+        try:
+            os.pwrite(self._handle, _STAMP.pack(stamp), 0)
+            if time.monotonic() - self._synced > 1.0:
+                os.fdatasync(self._handle)
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise StorageError(
+                f"The newest marker cannot be kept in the home folder: {error.strerror}. Nothing more has left: make room "
+                "there, then run the same command again."
+            ) from error
 
     def close(self) -> None:
         if self._handle >= 0:

@@ -189,6 +189,7 @@ class _Page:
     def refused(self, error: BaseException) -> None:
         self.hand.error = self.hand.error or error
         self.hand.refused = True
+        self.hand.unsent |= self.ours
 
     def keep_if_refused(self) -> None:
         if self.hand.refused:

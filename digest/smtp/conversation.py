@@ -185,7 +185,8 @@ class Conversation(asyncio.Protocol):
         self.handed += 1
         self.pool.leaves(self.sent)
         self._expected.append(self._on_dot)
-        if self.features.pipelining and not self.sent.lane.slow and not self.pool.is_used_up(self):
+        pipelined = self.features.pipelining and not self.sent.lane.slow
+        if pipelined and not self.pool.has_marked and not self.pool.is_used_up(self):
             self.parcel = self.pool.take(self)
         self._wait(AFTER_DOT)
         self._transport.write(b".\r\n" if self.parcel is None else b".\r\n" + self._envelope(self.parcel))

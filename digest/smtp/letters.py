@@ -74,7 +74,7 @@ class Letter:
         self.answered = self.refused = 0
         self.condemned: ContentError | None = None  # servers refuse the message itself
         self.wide = _is_wide(compiled)
-        self._signer = signer_for(own.rpartition("@")[2])
+        self._signer = signer_for(own.rpartition("@")[2].lower())
         whole = _ended(compiled)
         self._fill = Filler(whole if self._signer else stuffed(whole))
         self._local, _, self._domain = sender.rpartition("@")
@@ -228,5 +228,9 @@ def _from_address(compiled: Compiled) -> str:
     header = b"".join(piece if isinstance(piece, bytes) else b"x" for piece in compiled.pieces).partition(b"\r\n\r\n")[
         0
     ]
-    found = message_from_bytes(header, policy=default)["From"]
-    return str(found.addresses[0].addr_spec) if found is not None and found.addresses else ""
+    senders = [
+        one for field in message_from_bytes(header, policy=default).get_all("From", []) for one in field.addresses
+    ]
+    if len(senders) > 1:
+        raise ContentError(f"The message names {len(senders)} senders in From, and must name one: print it again.")
+    return str(senders[0].addr_spec) if senders else ""

@@ -39,7 +39,8 @@ def read_server(text: str, port: int) -> Server:
         ValueError: says what is allowed.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::([0-9]{1,5}))?", text)
-    if not found or not 0 < int(found[3] or port) < 65536:  # noqa: PLR2004  ports have 16 bits
+    labels = (found[2] or "a").removesuffix(".").split(".") if found else [""]
+    if not found or not all(0 < len(label) < 64 for label in labels) or not 0 < int(found[3] or port) < 65536:  # noqa: PLR2004  ports have 16 bits
         raise ValueError(f"{text!r} is not a server: write host or host:port")
     return Server(found[1] or found[2], int(found[3] or port))
 

@@ -95,11 +95,11 @@ class Pool:
 
     def deliver(self, consignment: Consignment, parcels: Iterable[Parcel]) -> None:
         consignment.error = consignment.letter.condemned  # claimed before the run has heard of it
+        self._consignments.add(consignment)
         for parcel in parcels if consignment.error is None else ():
             parcel.lane = self._lanes[parcel.domain]
             consignment.open += 1
             self._queue.append(parcel)
-        self._consignments.add(consignment)
         consignment.end_one(0)
         self.spread()
 
@@ -121,6 +121,11 @@ class Pool:
     def _room(self) -> int:
         """How many more connections there may be. One that broke counts until its marker is answered: nothing is in doubt twice."""
         return self.most + self._spare - len(self.conversations) - self.orphans
+
+    @property
+    def has_marked(self) -> bool:
+        """Marked parcels wait for a connection that has no other in the server's ear: never two in doubt by one."""
+        return bool(self._again)
 
     # what a conversation asks ---------------------------------------------------------------------------------------
 
@@ -384,7 +389,7 @@ class Pool:
             unfit = letter.unfit(parcel, len(body), conversation.features)
         except (ValueError, TypeError) as fault:
             unfit = f"cannot be filled: {type(fault).__name__}"
-        except ContentError as error:
+        except Exception as error:  # noqa: BLE001  the message's fault or ours: the batches raise it, and none waits for this one
             self.fail(error)
             parcel.consignment.end_one()
             return False
@@ -406,7 +411,10 @@ class Pool:
         while self._answers:
             asks, ours = self._answers.popleft()
             for conversation, parcel, _ in asks:
-                self._answered(conversation, parcel, ours=parcel.recipient.number in ours)
+                try:
+                    self._answered(conversation, parcel, ours=parcel.recipient.number in ours)
+                except Exception as fault:  # noqa: BLE001  the others are answered all the same
+                    self.fail(fault)
 
     def _answered(self, conversation: Conversation, parcel: Parcel, *, ours: bool) -> None:
         parcel.marked = ours

@@ -75,7 +75,10 @@ class SendGrid:
 
     def prove(self, _proof: Proof, recipient: Recipient) -> bool | None:
         """False while this very object knows that SendGrid did not take it; else only an event can tell."""
-        return False if recipient.delivery_id in self._untaken else None
+        with self._lock:
+            known = recipient.delivery_id in self._untaken
+            self._untaken.discard(recipient.delivery_id)
+        return False if known else None
 
     def close(self) -> None:
         """Close the connections that are kept open."""

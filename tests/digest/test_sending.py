@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,7 @@ from digest.deliveries import (
 from digest.deliveries.owners import owner_name
 from digest.deliveries.rights import is_free, release_right, take_right
 from digest.deliveries.stamps import Stamps, newest_kept
-from digest.errors import AccountError, TransitionError
+from digest.errors import AccountError, StorageError, TransitionError
 from digest.values import DeliveryState, Receipt
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
 
@@ -336,3 +337,24 @@ def test_a_long_run_lets_go_of_each_batch_as_it_ends(sqlite_engine):
     assert deliver(sqlite_engine, {"outbox": Quick()}, mailing=mailing, keys=KEYS, lease=LEASE, clock=lambda: NOW).done
     assert len(most) == 120
     assert max(most) <= 20
+
+
+def test_a_full_disk_beside_the_database_ends_the_run_in_one_line_and_puts_nobody_in_doubt(sqlite_engine, small_disk):
+    """The marker is on record, its stamp is not: what it stood for has surely not left."""
+    folder, grow = small_disk(64)
+    stamps = folder / "newest-marker"
+    stamps.touch()
+    with (folder / "rest").open("wb", buffering=0) as rest, suppress(OSError):
+        while True:
+            rest.write(b"x" * 4096)
+    house = morning(sqlite_engine)
+    readers(sqlite_engine, 200)
+    mailing, lines = opened(sqlite_engine, house), Lines()
+    given = {"mailing": mailing, "keys": KEYS, "lease": LEASE, "clock": lambda: NOW, "stamps": stamps}
+    with pytest.raises(StorageError, match="newest marker cannot be kept"):
+        deliver(sqlite_engine, {"outbox": lines}, **given)
+    assert not lines.handed
+    assert balance_of(sqlite_engine, mailing).counts == {"queued": 200}
+    grow(1024)
+    assert deliver(sqlite_engine, {"outbox": lines}, **given).done
+    assert set(lines.handed.values()) == {1}

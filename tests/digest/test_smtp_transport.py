@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -16,12 +17,13 @@ from aiosmtpd.controller import Controller
 from digest.deliveries import deliver
 from digest.errors import ContentError, SettingsError
 from digest.settings import read_settings
+from digest.smtp.letters import Letter
 from digest.smtp.opening import Server, read_server
 from digest.transports.smtp import LONGEST_BOUNCES, open_transport
 from digest.values import Compiled, DeliveryState
 from tests.newsroom import DEADLINE, KEYS, NOW, PLACE, morning, readers
 from tests.newsroom import opened as opened_mailing
-from tests.smtp_stand_in import Notes, hand_over, proof, reader, stand_in, waits
+from tests.smtp_stand_in import HANG_UP, Notes, hand_over, proof, reader, stand_in, waits
 
 ACCEPTED, DEFERRED, FAILED, AMBIGUOUS = (
     DeliveryState.ACCEPTED, DeliveryState.DEFERRED, DeliveryState.FAILED, DeliveryState.AMBIGUOUS,
@@ -181,7 +183,17 @@ def test_servers_are_read_with_and_without_ports():
     assert read_server("smtp.example.org", 587) == Server("smtp.example.org", 587)
     assert read_server("smtp.example.org:25", 587) == Server("smtp.example.org", 25)
     assert str(read_server("[::1]:2525", 25)) == "[::1]:2525"
-    for wrong in ("smtp example", "a:b", "host:0", "host:70000", "::1", "", "host:25\r\nQUIT"):
+    for wrong in (
+        "smtp example",
+        "a:b",
+        "mail..example.org:25",
+        f"{'x' * 64}.example.org",
+        "host:0",
+        "host:70000",
+        "::1",
+        "",
+        "host:25\r\nQUIT",
+    ):
         with pytest.raises(ValueError, match="host:port"):
             read_server(wrong, 25)
 
@@ -458,3 +470,43 @@ def wait_for(port):
             time.sleep(0.02)
         else:
             return
+
+
+# faults of ours -----------------------------------------------------------------------------------------------------
+
+
+def test_a_signer_that_breaks_ends_the_batch_with_its_fault_and_nobody_waits(opened):
+    class Breaks:
+        signed = 0
+
+        def sign(self, _message):
+            Breaks.signed += 1
+            if Breaks.signed == 5:
+                raise RuntimeError("the signer broke")
+            return b""
+
+    with stand_in() as house:
+        transport = opened(house)
+        transport.letter_for = partial(Letter, signer_for=lambda _domain: Breaks())
+        with pytest.raises(RuntimeError, match="the signer broke"):
+            hand_over(transport, people(100))
+        assert set(house.copies.values()) <= {1}
+
+
+def test_connections_that_all_break_under_their_markers_leave_no_more_in_doubt_than_there_are_connections(opened):
+    """What comes back marked is never said beside a message that a connection has in the server's ear already."""
+    lines = 10
+
+    def script(phase, session):
+        if phase == "body" and session.number <= lines:
+            return HANG_UP
+        if phase == "greeting" and session.number > lines + lines // 2:
+            return waits(0.05)
+        return waits(0.15) if phase == "dot" and session.number > lines else None
+
+    with stand_in(script) as house:
+        notes = Notes(takes=0.02)
+        everybody = [reader(n, f"d{n % 20}.example.net") for n in range(1, 101)]
+        hand_over(opened(house, patience=1.0, smtp_connections=lines), everybody, notes)
+        assert notes.most_handing <= lines
+        assert set(house.copies.values()) == {1}
