@@ -26,7 +26,9 @@ class Lane:
     steady clock's.
     """
 
-    __slots__ = ("_refusing", "_rest", "domain", "flying", "limits", "rest_until", "slow", "usual", "waiting", "window")
+    __slots__ = (
+        "_refusing", "_rest", "domain", "flying", "known", "limits", "rest_until", "slow", "usual", "waiting", "window",
+    )  # fmt: skip
 
     def __init__(self, domain: str, limits: Sequence[Limit] = ()) -> None:
         self.domain = domain
@@ -34,6 +36,7 @@ class Lane:
         self.flying = 0
         self.window = FIRST_WINDOW
         self.waiting: deque[Parcel] = deque()
+        self.known = False  # it has answered before
         self.usual = 0.0
         self.slow = False
         self.rest_until = 0.0
@@ -57,6 +60,7 @@ class Lane:
 
     def took(self, seconds: float, usual: float, most: int) -> None:
         """One was answered after so long. Quick answers widen the window, slow ones halve it."""
+        self.known = True
         self.usual += (seconds - self.usual) * (LEARNING if self.usual else 1)
         self.slow = seconds > max(QUICK, SLOWER * usual)
         if self.slow:

@@ -123,7 +123,7 @@ class Letter:
 class Parcel:
     """One delivery on its way. `marked`: the ledger knows that it is about to leave, and it has not left."""
 
-    __slots__ = ("consignment", "domain", "lane", "lost", "mailbox", "marked", "recipient", "since", "utf8")
+    __slots__ = ("consignment", "domain", "lane", "lost", "mailbox", "marked", "probes", "recipient", "since", "utf8")
 
     lane: "Lane"
 
@@ -139,6 +139,7 @@ class Parcel:
             self.domain = self.mailbox.rpartition("@")[2]
         self.utf8 = not self.mailbox.isascii()
         self.marked = False
+        self.probes = False  # it is on its way to a domain that nobody has heard from yet
         self.lost = 0  # connections that broke under it
         self.since = 0.0
 

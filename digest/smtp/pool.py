@@ -7,7 +7,7 @@ Everything here runs in the loop's thread. Nothing waits for the ledger: markers
 import asyncio
 import math
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -74,6 +74,9 @@ class Pool:
         self._queue: deque[Parcel] = deque()
         self._again: deque[Parcel] = deque()  # marked already: they go before all others, so that few are in doubt
         self._held: set[Lane] = set()
+        self._strangers: OrderedDict[Lane, None] = OrderedDict()  # unheard of, they wait for those who are known
+        self._probing = 0  # under way to such
+        self._only_slow = False  # of the held
         self._asks: list[Ask] = []
         self._lively = 0
         self.orphans = 0  # markers asked for by connections that broke meanwhile
@@ -105,11 +108,11 @@ class Pool:
 
     def spread(self) -> None:
         """Give work to whoever is idle, and open connections while there is more of it."""
-        while self._idle and (self._queue or self._again):
+        while self._idle and (self._queue or self._again or self._strangers):
             conversation, _ = self._idle.popitem()
             if not conversation.begin() and not conversation.closed and conversation in self._idle:
                 break
-        waiting = len(self._queue) + len(self._again)
+        waiting = len(self._queue) + len(self._again) + len(self._strangers)
         if self._crowded_until > self.clock() or self._retry is not None or self._idle:
             return
         while len(self._opening) < min(waiting, self._room):
@@ -135,8 +138,7 @@ class Pool:
     def take(self, conversation: Conversation) -> Parcel | None:
         """The next parcel that may go now, with its body filled in; None when there is none."""
         now = self.clock()
-        while self._again or self._queue:
-            parcel = self._again.popleft() if self._again else self._queue.popleft()
+        while (parcel := self._next()) is not None:
             if not self._may_go(parcel, now):
                 continue
             if not self.pace.free and (wait := self.pace.wait(now, time.time())):
@@ -144,7 +146,7 @@ class Pool:
                 self._pause(wait)
                 return None
             if self._fill(parcel, conversation):
-                parcel.lane.start(now)
+                self._start(parcel, now)
                 if not self.pace.free:
                     self.pace.spend(now, time.time())
                 return parcel
@@ -240,6 +242,7 @@ class Pool:
             self._tell(parcel, parcel.receipt(DeliveryState.DEFERRED, words))
             return
         parcel.lane.told_now()
+        parcel.lane.known = True
         receipt = parcel.receipt(DeliveryState.FAILED, words, permanent=refusal.at == "RCPT")
         if refusal.at == "DATA":
             self._count_answer(parcel.consignment.letter)
@@ -311,8 +314,10 @@ class Pool:
         if consignment.over:
             return
         consignment.over = True
-        for lane in list(self._held):
+        for lane in (*self._held, *self._strangers):
             self._drop(lane.waiting, consignment)
+        for lane in [lane for lane in self._strangers if not lane.waiting]:
+            del self._strangers[lane]
         self._drop(self._again, consignment)
         self._drop(self._queue, consignment)
         for conversation in list(self.conversations):
@@ -360,6 +365,47 @@ class Pool:
             parcels.extend(kept)
             consignment.end_one(dropped)
 
+    def _next(self) -> Parcel | None:
+        """Who is marked goes first. A domain that nobody has heard from is tried when few such are, or there is nobody else."""
+        if self._again:
+            return self._again.popleft()
+        if self._strangers and self._may_probe:
+            lane, _ = self._strangers.popitem(last=False)
+            parcel = lane.waiting.popleft()
+            parcel.probes = True
+            if lane.waiting:
+                self._hold(lane)
+            return parcel
+        return self._queue.popleft() if self._queue else None
+
+    def _hold(self, lane: Lane) -> None:
+        """What waits there does so for its own domain from now on."""
+        now = self.clock()
+        for parcel in lane.waiting:
+            parcel.since = now
+        self._held.add(lane)
+
+    @property
+    def _may_probe(self) -> bool:
+        """It may be slow, or dead: while there are others, such take at most half of the connections."""
+        others = self._queue or (self._held and not self._only_slow)
+        return not others or self._probing < max(1, self.most // 2)
+
+    def _may_set_out(self, parcel: Parcel) -> bool:
+        """The first one to its domain. Else it waits, and where others wait for the same domain, they are tried sooner."""
+        if self._may_probe and parcel.lane not in self._strangers:
+            return True
+        parcel.lane.waiting.append(parcel)
+        self._strangers[parcel.lane] = None
+        if len(parcel.lane.waiting) > 1:
+            self._strangers.move_to_end(parcel.lane, last=False)
+        return False
+
+    def _start(self, parcel: Parcel, now: float) -> None:
+        parcel.lane.start(now)
+        parcel.probes = not parcel.lane.known
+        self._probing += parcel.probes
+
     def _may_go(self, parcel: Parcel, now: float) -> bool:
         """False when it is deferred, or waits in its lane."""
         if parcel.marked:
@@ -370,7 +416,7 @@ class Pool:
             return False
         wait = lane.wait(now)
         if not wait:
-            return True
+            return lane.known or lane.flying > 0 or parcel.probes or self._may_set_out(parcel)
         if PATIENT < wait < math.inf:
             self._defer(parcel, USED_UP.format(lane.domain), wait)
         else:
@@ -431,6 +477,8 @@ class Pool:
     def _land(self, parcel: Parcel) -> None:
         lane = parcel.lane
         lane.flying -= 1
+        self._probing -= parcel.probes
+        parcel.probes = False
         if lane.waiting:
             self._release(lane)
 
@@ -523,8 +571,10 @@ class Pool:
             if self._retry is None:
                 self._retry = self.loop.call_later(wait, self._try_again)
             return
-        while self._queue:
-            self._defer(self._queue.popleft(), "what may leave for now has left", wait)
+        while self._queue or self._strangers:
+            parcel = self._next()
+            if parcel is not None:
+                self._defer(parcel, "what may leave for now has left", wait)
 
     # now and then ---------------------------------------------------------------------------------------------------
 
@@ -544,6 +594,7 @@ class Pool:
         self._look_for_stuck(now)
         for lane in list(self._held):
             self._look_after(lane, now)
+        self._only_slow = all(lane.slow for lane in self._held)
         for conversation, since in list(self._idle.items()):
             if now - since > IDLE * self.patience:
                 conversation.quit()

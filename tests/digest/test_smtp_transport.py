@@ -54,14 +54,13 @@ def people(count, first=1, domain="example.net"):
 # many at once -------------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_go_over_ten_connections_each_once_and_never_more_than_ten_are_in_doubt(opened):
+def test_a_thousand_go_over_ten_connections_each_once_and_never_more_than_one_of_each_is_in_doubt(opened):
     with stand_in() as house:
         notes = hand_over(opened(house), people(1000), Notes(takes=0.0005))
         assert notes.numbers(ACCEPTED) == set(range(1, 1001))
         assert set(house.copies.values()) == {1}
         assert sorted(notes.marks) == list(range(1, 1001))
-        assert notes.most_handing <= 10
-        assert house.most_open == 10
+        assert notes.most_handing <= house.most_open <= 15, "ten, and spare ones where some seem stuck"
         assert len({one.message_id for one in house.taken}) == 1000
 
 
@@ -201,58 +200,43 @@ def test_servers_are_read_with_and_without_ports():
 # domains ------------------------------------------------------------------------------------------------------------
 
 
-def quick_and_slow(opened, quick, slow, seconds):
-    """How long the quick ones take (seconds) beside slow ones mixed in among them, and the notes."""
-    done = {}
-
-    class Timed(Notes):
-        def note(self, receipt):
-            super().note(receipt)
-            done[receipt.number] = time.monotonic()
-
-    with stand_in(lambda phase, at: waits(seconds) if phase == "dot" and "@slow" in at.recipient else None) as house:
-        everybody = [*people(quick), *people(slow, quick + 1, "slow.example")]
-        random.Random(7).shuffle(everybody)
-        notes, began = Timed(), time.monotonic()
-        hand_over(opened(house), everybody, notes)
+def beside_slow_ones(opened, script, slow, known=()):
+    """Who is accepted at the moment when all of 200 quick ones are, and how many connections were ever open."""
+    with stand_in(script) as house:
+        transport = opened(house, smtp_connections=4)
+        hand_over(transport, [*known])
+        notes, began = Notes(), time.monotonic()
+        thread = threading.Thread(target=hand_over, args=(transport, [*slow, *people(200, 11)], notes))
+        thread.start()
+        while len(notes.numbers(ACCEPTED) - {one.number for one in slow}) < 200 and time.monotonic() < began + 10:
+            time.sleep(0.005)
+        before = notes.numbers(ACCEPTED)
+        thread.join(15)
+        assert notes.numbers(ACCEPTED) == {one.number for one in slow} | set(range(11, 211))
         assert set(house.copies.values()) == {1}
-        return max(done[n] for n in range(1, quick + 1)) - began, notes
-
-
-def test_a_slow_domain_does_not_hold_up_the_others_and_gets_its_mail(opened):
-    alone, _ = quick_and_slow(opened, 1000, 0, 0.0)
-    beside, notes = quick_and_slow(opened, 1000, 20, 0.5)
-    assert notes.numbers(ACCEPTED) == set(range(1, 1021))
-    assert beside < 1.2 * alone + 0.25
-
-
-@pytest.mark.slow
-def test_two_hundred_slow_ones_among_ten_thousand_make_the_quick_ones_little_slower(opened):
-    alone = sorted(quick_and_slow(opened, 9800, 0, 0.0)[0] for _ in range(3))[1]
-    beside, notes = quick_and_slow(opened, 9800, 200, 1.0)
-    assert notes.numbers(ACCEPTED) | notes.numbers(DEFERRED) == set(range(1, 10_001))
-    assert set(range(1, 9801)) <= notes.numbers(ACCEPTED)
-    assert beside < 1.2 * alone
+        return before, house.most_open
 
 
 def test_slow_domains_one_reader_each_do_not_take_all_connections(opened):
-    """No window helps against many domains with one reader each: spare connections take the place of the stuck."""
+    """No window helps against many domains with one reader each: to those that nobody knows, half are lent."""
 
     def script(phase, session):
         return waits(2.0) if phase == "dot" and "@slow" in session.recipient else None
 
-    with stand_in(script) as house:
-        slow = [reader(n, f"slow{n}.example") for n in range(1, 5)]
-        notes, began = Notes(), time.monotonic()
-        transport = opened(house, smtp_connections=4)
-        thread = threading.Thread(target=hand_over, args=(transport, [*slow, *people(200, 11)], notes))
-        thread.start()
-        while len(notes.numbers(ACCEPTED)) < 200 and time.monotonic() < began + 5:
-            time.sleep(0.01)
-        assert time.monotonic() - began < 1.9, "before any of the slow ones was answered"
-        thread.join(10)
-        assert len(notes.numbers(ACCEPTED)) == 204
-        assert 4 < house.most_open <= 6
+    before, most_open = beside_slow_ones(opened, script, [reader(n, f"slow{n}.example") for n in range(1, 5)])
+    assert before == set(range(11, 211)), "all quick ones, before any of the slow ones was answered"
+    assert most_open <= 6
+
+
+def test_where_known_domains_become_slow_spare_connections_take_the_place_of_the_stuck(opened):
+    def script(phase, session):
+        return waits(2.0) if phase == "dot" and session.recipient.startswith("slow") else None
+
+    slow = [reader(n, address=f"slow@d{n}.example") for n in range(1, 5)]
+    known = [reader(300 + n, f"d{n}.example") for n in range(1, 5)]
+    before, most_open = beside_slow_ones(opened, script, slow, known)
+    assert before == set(range(11, 211)), "all quick ones, before any of the slow ones was answered"
+    assert 4 < most_open <= 6
 
 
 def test_greylisting_of_three_in_ten_defers_those_and_delivers_the_others(opened):
