@@ -50,6 +50,8 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "connect", _end_sleepers)
     return engine
 
 
@@ -57,6 +59,13 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _end_sleepers(connection: Any, _record: Any) -> None:
+    """A process that is stopped inside a transaction must not keep others out for ever: the server ends that transaction."""
+    name = "idle_in_transaction_session_timeout"
+    connection.execute(f"SELECT set_config('{name}', '60s', false) WHERE current_setting('{name}') = '0'")
+    connection.commit()
 
 
 def _begin(connection: Connection) -> None:

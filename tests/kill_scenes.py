@@ -45,15 +45,19 @@ class Awoken:
     result: Result | None = None
 
 
-def asleep_past_its_lease(engine: Engine, plan: Plan, folder: Path) -> Awoken:
-    """One worker is stopped in the middle, another one finishes the edition, then the first is woken."""
+def asleep_past_its_lease(engine: Engine, plan: Plan, folder: Path, *, inside: bool = False) -> Awoken:
+    """
+    One worker is stopped in the middle, another one finishes the edition, then the first is woken.
+
+    `inside`: it is stopped inside a transaction, whose locks it holds until the database server ends it.
+    """
     with sink(plan.by, folder / "book", wait=(0.05, 0.15)) as there:
         trial = Trial(engine, there, plan, prepared(engine, plan))
         sleeper = start(trial)
         while there.size < A_DOZEN:
             assert sleeper.is_alive(), "it ended before it could be stopped"
             time.sleep(0.01)
-        _stop_between_writes(sleeper, engine)
+        _stop(sleeper, engine, inside=inside)
         try:
             assert trial.run().done
             before, known = _tables(engine), there.copies
@@ -66,21 +70,23 @@ def asleep_past_its_lease(engine: Engine, plan: Plan, folder: Path) -> Awoken:
         return Awoken(late=late, unshown=late - doubted, writes=_differ(before, _tables(engine)), result=result)
 
 
-def _stop_between_writes(worker: BaseProcess, engine: Engine) -> None:
-    """Whoever is stopped inside a transaction keeps its locks, and no lease can help against that."""
+def _stop(worker: BaseProcess, engine: Engine, *, inside: bool) -> None:
+    """Between two transactions, or inside of one: whoever is stopped there keeps its locks, and no lease helps."""
     holds = _holds_the_file if engine.dialect.name == "sqlite" else _is_in_a_transaction
     for _ in range(1000):
         os.kill(worker.pid, signal.SIGSTOP)
-        if not holds(worker, engine):
+        if holds(worker, engine) == inside:
             return
         os.kill(worker.pid, signal.SIGCONT)
         time.sleep(0.003)
-    raise AssertionError("it never lets go of the database")
+    raise AssertionError("it could not be stopped where it should")
 
 
 def _is_in_a_transaction(worker: BaseProcess, engine: Engine) -> bool:
     time.sleep(0.02)  # the server may still be at what it was told
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND state != 'idle'")
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND state LIKE '%in transaction'"
+    )
     with engine.execution_options(reads=True).connect() as connection:
         return connection.execute(query, {"name": worker.name}).scalar() > 0
 

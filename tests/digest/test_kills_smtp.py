@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
+from digest.database import open_engine
 from digest.deliveries.tables import DELIVERIES
 from tests.kill_scenes import asleep_past_its_lease, killed_in, over_one_row
 from tests.kills import Plan, Trial, prepared, trial
@@ -57,6 +58,16 @@ def test_a_worker_that_wakes_up_past_its_lease_writes_nothing_and_sends_nothing_
     assert awoken.unshown == set()
     assert len(awoken.late) <= 4
     assert (awoken.result.twice, awoken.result.lost, awoken.result.false, awoken.result.done) == (0, 0, 0, True)
+
+
+@pytest.mark.postgres
+def test_a_worker_that_is_stopped_inside_a_transaction_keeps_nobody_out_for_long(postgres_engine, tmp_path):
+    impatient = {"options": "-c idle_in_transaction_session_timeout=1000"}  # ours is a minute
+    engine = open_engine(postgres_engine.url.update_query_dict(impatient).render_as_string(hide_password=False))
+    awoken = asleep_past_its_lease(engine, replace(NONE, readers=150, hands=4), tmp_path, inside=True)
+    assert (awoken.writes, awoken.unshown) == (0, set())
+    assert (awoken.result.twice, awoken.result.lost, awoken.result.false, awoken.result.done) == (0, 0, 0, True)
+    engine.dispose()
 
 
 def test_a_row_that_ends_every_worker_is_found_out_and_everyone_else_is_served(sqlite_engine, tmp_path):
