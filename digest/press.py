@@ -310,14 +310,22 @@ def move_edition(
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
 
 
-def attend(press: Press, *, clock: Callable[[], datetime], told: Callable[[str], None]) -> None:
-    """One look at everything: deadlines that have passed are kept, approved editions are delivered."""
+def attend(
+    press: Press,
+    *,
+    clock: Callable[[], datetime],
+    told: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """One look at everything: deadlines that have passed are kept, approved editions are delivered. `stop` as in `deliver`."""
     with reading(press.engine) as session:
         waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED, EditionState.SENDING)
         due = session.exec(select(EditionRow).where(col(EditionRow.state).in_(waiting))).all()
     for edition in due:
+        if stop():
+            return
         try:
-            _attend_to(press, edition, clock=clock, told=told)
+            _attend_to(press, edition, clock=clock, told=told, stop=stop)
         except DigestError as error:  # one edition in trouble does not keep the others from their readers
             told(f"{edition.local_date}: {error}")
         except Exception as error:
@@ -326,13 +334,18 @@ def attend(press: Press, *, clock: Callable[[], datetime], told: Callable[[str],
 
 
 def _attend_to(
-    press: Press, edition: EditionRow, *, clock: Callable[[], datetime], told: Callable[[str], None]
+    press: Press,
+    edition: EditionRow,
+    *,
+    clock: Callable[[], datetime],
+    told: Callable[[str], None],
+    stop: Callable[[], bool],
 ) -> None:
     after = apply_deadline(press, edition, now=clock())
     if after.state != edition.state:
         told(f"{after.local_date}: {after.state} by {editions.FALLBACK}. {after.reason}".rstrip())
     if after.state in {EditionState.APPROVED, EditionState.SENDING}:
-        told(f"{after.local_date}: {deliver(press, after, now=clock).words}")
+        told(f"{after.local_date}: {deliver(press, after, now=clock, stop=stop).words}")
 
 
 @dataclass(frozen=True, slots=True)

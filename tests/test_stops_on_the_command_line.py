@@ -15,12 +15,12 @@ STOPPED = 130
 
 
 @contextmanager
-def leaving(press, tmp_path, by, wait=0.0):
-    """`digest deliver` in the middle of it: the sink, the home, and the command."""
+def leaving(press, tmp_path, by, wait=0.0, words=("deliver", "global")):
+    """`digest deliver`, or another command, in the middle of it: the sink, the home, and the command."""
     with sink(by, tmp_path / "book", wait=(wait or WAIT[by],) * 2) as server:
         few = {"SMTP_CONNECTIONS": "4", "SENDGRID_REQUESTS": "10", "SENDGRID_OPEN": "2", "BATCH_SIZE": "50"}
         at_work = {"smtp": press.by_smtp, "sendgrid": press.by_sendgrid}[by](server, **few)
-        command = at_work.start("deliver", "global")
+        command = at_work.start(*words)
         try:
             wait_for(server, 300 if wait else SOME[by])
             assert command.poll() is None
@@ -57,6 +57,21 @@ def test_told_to_stop_it_finishes_what_is_in_hand_and_leaves_the_rest_queued(pre
         assert said.code == STOPPED
         assert "Interrupted. Go on with:" in said.aside
         demand_heard(server, by, told_at)
+        taken = len(server.taken)
+        assert at_work.state == ("sending", {"accepted": taken, "queued": READERS - taken})
+        gone_on(at_work, server)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "words", [("watch",), pytest.param(("run", "global", "--approve"), marks=pytest.mark.slow)], ids=["watch", "run"]
+)
+def test_those_who_deliver_beside_other_work_stop_the_same_way(press, tmp_path, how, words):
+    with leaving(press, tmp_path, "smtp", words=words) as (server, at_work, command):
+        told_at = time.monotonic()
+        command.send_signal(how)
+        ended(command)
+        demand_heard(server, "smtp", told_at)
         taken = len(server.taken)
         assert at_work.state == ("sending", {"accepted": taken, "queued": READERS - taken})
         gone_on(at_work, server)

@@ -130,11 +130,15 @@ def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: b
         )
         interrupted = stop()
     _say_counts(house, edition, balance.words, as_json=as_json)
-    if interrupted and not balance.done:
+    if not balance.done:
+        _end_if(house, slug, interrupted=interrupted)
+        raise SystemExit(1)
+
+
+def _end_if(house: Press, slug: str, *, interrupted: bool) -> None:
+    if interrupted:
         say(f"Interrupted. Go on with: digest --home {house.settings.home} deliver {slug}", aside=True)
         raise SystemExit(INTERRUPTED)
-    if not balance.done:
-        raise SystemExit(1)
 
 
 def _say_counts(house: Press, edition: EditionRow, words: str, *, as_json: bool) -> None:
@@ -164,21 +168,25 @@ def run(
     quiet: bool,
 ) -> None:
     house, now = open_press(home), clock()
-    with steps(quiet=quiet or as_json) as progress:
+    with until_told() as stop, steps(quiet=quiet or as_json) as progress:
         reports = gather_from(house, locations, now, progress)
         edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now)
         if approve and edition.state in {EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD}:
             edition = press.approve(house, edition, who=by, now=now)
         else:
             edition = press.apply_deadline(house, edition, now=now)
-        words = ""
+        balance = None
         if edition.state in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
-            words = press.deliver(
-                house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total)
-            ).words
-    if not as_json:
-        _say_edition(house, edition) if not words else None
-    _say_counts(house, edition, words or f"Nothing was sent: the edition is {edition.state}.", as_json=as_json)
+            balance = press.deliver(
+                house, edition, now=clock, told=lambda done, total: progress.count("Delivered", done, total), stop=stop
+            )
+        interrupted = stop()
+    if not as_json and balance is None:
+        _say_edition(house, edition)
+    words = balance.words if balance else f"Nothing was sent: the edition is {edition.state}."
+    _say_counts(house, edition, words, as_json=as_json)
+    if balance and not balance.done:
+        _end_if(house, slug, interrupted=interrupted)
     if reports and all(report.state == "failed" for report in reports):
         raise SystemExit(1)
 
@@ -208,7 +216,8 @@ def watch(home: Path | None) -> None:
 
     house = open_press(home)
     say("On duty: deadlines are kept and approved editions leave. Ctrl-C ends it.")
-    schedule.watch(house, told=say)
+    with until_told() as stop:
+        schedule.watch(house, told=say, stop=stop)
 
 
 # the demo -------------------------------------------------------------------------------------------------------------
