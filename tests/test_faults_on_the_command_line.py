@@ -133,6 +133,16 @@ def test_readers_whose_rows_break_the_splice(press, tmp_path, by, bad):
 # disk and database ----------------------------------------------------------------------------------------------------
 
 
+def test_the_file_beside_the_database_that_knows_the_newest_marker_cannot_be_written(press, tmp_path):
+    (press.home / "newest-marker").mkdir()
+    with sink("smtp", tmp_path / "book") as server:
+        faulty(press.by_smtp(server).digest("deliver", "global"), 4, "newest-marker", "run the same command again")
+        assert server.taken == []
+        (press.home / "newest-marker").rmdir()
+        assert press.by_smtp(server).digest("deliver", "global").code == 0
+        press.demand_one_copy_for_each(server)
+
+
 @pytest.mark.slow
 def test_the_disk_of_the_database_is_full(approved_home, small_disk, tmp_path):
     disk, _ = small_disk(20_000)

@@ -8,7 +8,8 @@ the database: after a restore from a backup the file knows of a later one than t
 import os
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from digest.errors import StorageError
@@ -22,11 +23,15 @@ class Stamps:
 
     A plain write survives the end of the process; only a loss of power together with a restore could hide the last of
     them, so the file is synced once in a while instead of at every marker.
+
+    Raises:
+        StorageError: the file cannot be written, here or in `keep`.
     """
 
     def __init__(self, file: Path | None, newest: int = 0) -> None:
         self.newest = max(newest, newest_kept(file))
-        self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o640) if file is not None else -1
+        with _in_words():
+            self._handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o640) if file is not None else -1
         self._synced = 0.0
 
     def next(self) -> int:
@@ -43,16 +48,11 @@ class Stamps:
         """
         if self._handle < 0:
             return
-        try:
+        with _in_words():
             os.pwrite(self._handle, _STAMP.pack(stamp), 0)
             if time.monotonic() - self._synced > 1.0:
                 os.fdatasync(self._handle)
                 self._synced = time.monotonic()
-        except OSError as error:
-            raise StorageError(
-                f"The newest marker cannot be kept in the home folder: {error.strerror}. Nothing more has left: make room "
-                "there, then run the same command again."
-            ) from error
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -62,9 +62,23 @@ class Stamps:
             self._handle = -1
 
 
-def newest_kept(file: Path | None) -> int:
-    """The stamp in the file; 0 where there is none."""
+@contextmanager
+def _in_words() -> Iterator[None]:
     try:
-        return int(_STAMP.unpack(file.read_bytes()[: _STAMP.size])[0]) if file is not None else 0
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"The file newest-marker in the home folder cannot be read or written: {error.strerror}. Nothing more has left: "
+            "mend that, then run the same command again."
+        ) from error
+
+
+def newest_kept(file: Path | None) -> int:
+    """The stamp in the file; 0 where there is none. Raises StorageError: it cannot be read."""
+    try:
+        with _in_words():
+            return int(_STAMP.unpack(file.read_bytes()[: _STAMP.size])[0]) if file is not None else 0
     except (FileNotFoundError, struct.error):
         return 0

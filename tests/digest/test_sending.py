@@ -221,6 +221,17 @@ def test_stamps_grow_even_when_the_clock_goes_back_and_the_file_knows_the_newest
     assert Stamps(file).next() > seen[-1]
 
 
+def test_a_stamp_that_the_disk_has_no_room_for_is_one_line(small_disk):
+    disk, _ = small_disk(64)
+    stamps = Stamps(disk / "newest")
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(StorageError, match=r"newest-marker .*No space left"):
+        stamps.keep(stamps.next())
+    stamps.close()
+
+
 @pytest.mark.parametrize("content", [b"", b"abc"])
 def test_a_damaged_stamp_file_counts_as_none(tmp_path, content):
     (tmp_path / "newest").write_bytes(content)
@@ -351,7 +362,7 @@ def test_a_full_disk_beside_the_database_ends_the_run_in_one_line_and_puts_nobod
     readers(sqlite_engine, 200)
     mailing, lines = opened(sqlite_engine, house), Lines()
     given = {"mailing": mailing, "keys": KEYS, "lease": LEASE, "clock": lambda: NOW, "stamps": stamps}
-    with pytest.raises(StorageError, match="newest marker cannot be kept"):
+    with pytest.raises(StorageError, match="newest-marker"):
         deliver(sqlite_engine, {"outbox": lines}, **given)
     assert not lines.handed
     assert balance_of(sqlite_engine, mailing).counts == {"queued": 200}
