@@ -317,7 +317,7 @@ class Trial:
 
     def _delivery(self, one: Taken) -> int | None:
         """The number of the delivery whose name the message bore."""
-        mailing, number = read_delivery_id(KEYS.hash_key, one.name) or (0, None)
+        mailing, number, *_ = read_delivery_id(KEYS.hash_key, one.name) or (0, None)
         return number if mailing == self.mailing else None
 
     def _gaps(self, taken: Sequence[Taken], rows: dict[str, tuple[int, str]]) -> Iterator[float]:
