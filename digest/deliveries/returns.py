@@ -24,7 +24,7 @@ from digest.deliveries.tables import BATCHES, DELIVERIES, Cursor
 from digest.values import BatchState, DeliveryState, Proof, Receipt, Recipient
 from subscribers.tokens import Keys
 
-POISONOUS = 3  # crashes with a delivery alone in hand, after the one in company that made it suspect
+POISONOUS = 3  # crashes with a delivery alone in hand, after the one that made it suspect
 
 
 FINAL = frozenset({DeliveryState.ACCEPTED, DeliveryState.FAILED, DeliveryState.AMBIGUOUS})
@@ -118,11 +118,12 @@ def _crashes(batch: Any, again: Sequence[int], *, crashed: bool, alone: bool) ->
     """
     Crashes that this one delivery alone can have caused.
 
-    In company a crash only makes it suspect (-1 counts as that: see SUSPECT), so that the next claim takes it alone.
+    The first one only makes it suspect (-1 counts as that: see SUSPECT), so that the next claim takes it alone: what else
+    the dead worker held may have been given back already, by somebody else.
     """
     if not crashed or len(again) != 1 or batch.first_number != batch.last_number:
         return int(batch.crashes) if not crashed else 0
-    return max(int(batch.crashes), 0) + 1 if alone else int(batch.crashes) or SUSPECT
+    return max(int(batch.crashes), 0) + 1 if alone and batch.crashes else int(batch.crashes) or SUSPECT
 
 
 def _ready_again(connection: Connection, batch: Any, again: Sequence[int], *, crashed: bool, crashes: int) -> None:

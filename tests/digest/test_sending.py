@@ -9,8 +9,9 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
-from digest.database import open_engine, writing
+from digest.database import in_transaction, open_engine, writing
 from digest.deliveries import (
     after_restore,
     balance_of,
@@ -24,8 +25,10 @@ from digest.deliveries import (
     resume,
 )
 from digest.deliveries.owners import owner_name
+from digest.deliveries.returns import SUSPECT, give_back
 from digest.deliveries.rights import is_free, release_right, take_right
 from digest.deliveries.stamps import Stamps, newest_kept
+from digest.deliveries.tables import BATCHES
 from digest.errors import AccountError, StorageError, TransitionError
 from digest.values import DeliveryState, Receipt
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
@@ -308,6 +311,21 @@ def test_what_is_unconfirmed_at_the_deadline_is_closed_as_that_and_not_sent_agai
 
 
 # suspects ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_others_have_given_back_already_does_not_make_a_crash_look_like_one_alone(engine):
+    house = morning(engine)
+    readers(engine, 2)
+    opened(engine, house)
+    claim(engine, owner="me", now=NOW, lease=60, transports=["outbox"], keys=KEYS)
+    recover(engine, now=NOW + timedelta(minutes=2), provers={}, keys=KEYS)  # each is a batch by itself from here on
+    first, _ = (claim(engine, owner="me", now=NOW, lease=60, transports=["outbox"], keys=KEYS) for _ in range(2))
+    late = {"now": NOW + timedelta(minutes=2), "keys": KEYS}
+    write = in_transaction(engine)
+    give_back(write, first.id, first.fence, prover=None, proof=None, crashed=True, alone=False, **late)
+    recover(engine, provers={}, **late)
+    with engine.begin() as connection:
+        assert connection.execute(select(BATCHES.c.crashes)).scalars().all() == [SUSPECT, SUSPECT]
 
 
 def test_an_innocent_delivery_is_not_poisoned_by_the_company_it_keeps(engine):
