@@ -80,16 +80,32 @@ def test_a_row_that_ends_every_worker_is_found_out_and_everyone_else_is_served(s
     assert result.done, result.books
 
 
-def test_the_count_itself_notices_a_copy_a_false_word_and_a_loss(sqlite_engine, tmp_path):
+def test_the_count_itself_notices_whatever_breaks_a_promise(sqlite_engine, tmp_path):
     book = tmp_path / "book"
     with sink("smtp", book) as there:
         count = Trial(sqlite_engine, there, NONE, prepared(sqlite_engine, NONE))
         assert count.run().faults == []
     lines = book.read_text().splitlines(keepends=True)
-    book.write_text("".join([lines[0], *lines]))
-    assert count.count().faults == ["1 twice"]
-    book.write_text("".join(line for line in lines if "reader7@" not in line))
-    assert count.count().faults == ["1 accepted falsely"]
-    with sqlite_engine.begin() as connection:
-        connection.execute(update(DELIVERIES).where(DELIVERIES.c.number == 7).values(state="failed"))
+    names = {one.address: one.name for one in there.taken}
+    mine, others = names["reader7@example.net"], names["reader8@example.net"]
+
+    def found(text):
+        book.write_text(text)
+        return count.count().faults
+
+    assert found("".join([lines[0], *lines])) == ["1 twice"]
+    assert found("".join(lines).replace(mine, others)) == ["1 strange"]
+    assert found("".join(lines) + f"took 1.0 nobody@example.net {'0' * len(mine)}\n") == [
+        "1 handed over and not shown", "1 strange",
+    ]  # fmt: skip
+    assert found("".join(line for line in lines if "reader7@" not in line)) == ["1 accepted falsely"]
+    give(sqlite_engine, 7, "failed")
     assert count.count().faults == ["1 lost", "1 innocent rows poisoned"]
+    assert found("".join(lines)) == ["1 handed over and not shown", "1 innocent rows poisoned"]
+    give(sqlite_engine, 7, "ambiguous")
+    assert count.count().faults == ["1 in doubt by no kill"]
+
+
+def give(engine, number, state):
+    with engine.begin() as connection:
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.number == number).values(state=state))
