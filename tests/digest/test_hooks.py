@@ -262,7 +262,7 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path):
     try:
         url = server.stdout.readline().split("Answering at ")[1].split(". ")[0]
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
-            body = json.dumps([told(1, "delivered")]).encode()
+            body = json.dumps([told(1, "delivered", int(time()))]).encode()
             assert client.post(PATH, content=body, headers=SIGNER.headers(body, int(time()))).status_code == 204
     finally:
         server.send_signal(signal.SIGKILL)
