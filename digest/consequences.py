@@ -12,6 +12,7 @@ from digest.deliveries import Mailed
 from digest.models import AuditRow, EventRow
 from digest.settings import Settings
 from digest.values import Event, EventKind
+from subscribers.audience import PEOPLE
 from subscribers.suppressions import (
     BOUNCE,
     COMPLAINT,
@@ -42,8 +43,8 @@ AT_ONCE: Mapping[tuple[str, bool], Why] = {
 class Policy:
     """An address is suppressed once `soft_bounces` deliveries to it came back within `soft_days`, none of them for good."""
 
-    soft_bounces: int = 5
-    soft_days: int = 30
+    soft_bounces: int
+    soft_days: int
 
     def is_met(self, times: Iterable[float]) -> bool:
         """`times`: when each of those deliveries came back, in epoch seconds."""
@@ -105,6 +106,11 @@ def _times(connection: Connection, targets: Collection[str]) -> dict[str, list[f
     """When deliveries to these addresses came back, each delivery once."""
     if not targets:
         return {}
+    hashes = sorted(map(bytes.fromhex, targets))
+    # one at a time for each reader: of two who hear at once, the second must see what the first has written
+    connection.execute(
+        select(PEOPLE.c.id).where(PEOPLE.c.email_hash.in_(hashes)).order_by(PEOPLE.c.id).with_for_update()
+    )
     row = EVENTS.c
     at = func.min(case((row.at > 0, row.at), else_=row.heard_at))
     query = select(row.target, at).where(row.target.in_(sorted(targets)), row.kind == EventKind.BOUNCED)

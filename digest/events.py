@@ -23,7 +23,11 @@ from subscribers.tokens import Keys
 
 EVENTS = EventRow.metadata.tables["event"]
 KEPT = timedelta(days=30)
-"""How long an event is remembered: longer than any provider repeats itself, and at least as long as soft bounces count."""
+"""
+How long an event is remembered: longer than any provider repeats itself, and at least as long as soft bounces count.
+
+What happened longer ago is not heard any more, since nobody would know whether it was heard before.
+"""
 
 TRIES = 5
 SOME = 500  # rows of one transaction of upkeep
@@ -36,6 +40,7 @@ class Outcome(StrEnum):
     AGAIN = "known already"
     ASIDE = "kept aside: that delivery is not known here"
     FOREIGN = "left: it names no delivery of this house"
+    OLD = "left: it happened more than 30 days ago"
 
 
 @dataclass(slots=True)
@@ -112,7 +117,7 @@ class _Hearing:
 
     def hear(self, events: Sequence[Event], provider: str) -> Heard:
         told = list(map(_key_giver(self.keys.hash_key), events))
-        once = dict(zip(told, events, strict=True))
+        once = {key: event for key, event in zip(told, events, strict=True) if not self._is_old(event)}
         places = self._places({event.delivery for event in once.values()})
         ours = {key: event for key, event in sorted(once.items()) if event.delivery in places}
         new = self._insert(
@@ -125,6 +130,9 @@ class _Hearing:
         })  # fmt: skip
         heard.outcomes = list(_outcomes(told, once, places, new))
         return heard
+
+    def _is_old(self, event: Event) -> bool:
+        return 0 < event.at < (self.now - KEPT).timestamp()
 
     def adopt(self, after: int) -> tuple[int, int]:
         """Of the next events kept aside: how many are known now, and after which row to go on; -1 at the end."""
@@ -237,8 +245,10 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     first = set(new)
     for key in told:
-        name = once[key].delivery
-        if name not in places:
+        name = once[key].delivery if key in once else None
+        if name is None:
+            yield Outcome.OLD
+        elif name not in places:
             yield Outcome.FOREIGN
         elif key not in first:
             yield Outcome.AGAIN

@@ -43,7 +43,7 @@ def figures() -> Iterator[Figure]:
         tell(clean, folder, [post(truth[at : at + IN_ONE_POST]) for at in range(0, len(truth), IN_ONE_POST)])
         posts, forged = noise(truth)
         events = TIMES * len(truth) + forged
-        seconds, processor, answers = tell(noisy, folder, posts)
+        processor, answers = tell(noisy, folder, posts)
         differing = sum(rows(clean, table) != rows(noisy, table) for table in TABLES)
         moved = sum(1 for state in rows(clean, "delivery") if state[1] != "accepted")
         clean.dispose()
@@ -53,9 +53,14 @@ def figures() -> Iterator[Figure]:
     yield Figure("deliveries that the clean stream moves", moved, "deliveries", "9,000 or more", moved >= 9000)
     refused, lies = answers.count(403), sum(not is_true for _, _, is_true in posts)
     yield Figure("POSTs that were refused", refused, "POSTs", f"the {lies} forged ones", refused == lies)
-    rate, each = events / seconds, processor / events * 1e6
-    yield Figure("events heard over HTTP, signed, SQLite", rate, "events/s", "5,000 or more", rate >= 5000)
-    yield Figure("the same, processor of server and client", each, "us/event", "200 or less", each <= 200)
+    rate = events / processor
+    yield Figure(
+        "events heard over HTTP, signed, on SQLite, client included",
+        rate,
+        "/s and core",
+        "10,000 or more",
+        rate >= 10_000,
+    )
 
 
 def sent(file: Path) -> Engine:
@@ -121,13 +126,13 @@ def noise(truth: list[dict[str, object]]) -> tuple[list[Post], int]:
     return posts, forged
 
 
-def tell(engine: Engine, home: Path, posts: list[Post]) -> tuple[float, float, list[int]]:
-    """Seconds it took, seconds of processor, and what was answered."""
+def tell(engine: Engine, home: Path, posts: list[Post]) -> tuple[float, list[int]]:
+    """Seconds of processor, and what was answered."""
     press = Press(settings=Settings(home=home, sendgrid_webhook_key=SIGNER.setting), engine=engine, keys=KEYS)
     with answering(build(press, clock=lambda: NOW)) as client:
-        start, processor = time.perf_counter(), time.process_time()
+        before = time.process_time()
         answers = [answer(client, body, headers) for body, headers, _ in posts]
-        return time.perf_counter() - start, time.process_time() - processor, answers
+        return time.process_time() - before, answers
 
 
 def answer(client: httpx.Client, body: bytes, headers: dict[str, str]) -> int:

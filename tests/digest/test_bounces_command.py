@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from digest.deliveries import claim, record, settle
 from digest.delivery_ids import LENGTH, delivery_token
 from digest.values import DeliveryState, Receipt
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
-from tests.returned_mail import bounced, complaint, leaving, maildir, mbox, recipient
+from tests.returned_mail import DATE, bounced, complaint, leaving, maildir, mbox, recipient
 from tests.sendgrid_events import name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,19 +51,25 @@ def digest(home, engine):
     return run
 
 
-MAILS = (
-    bounced(name(1)),
-    bounced(name(2), recipient(status="4.2.2", said="mailbox full")),
-    bounced(name(3), recipient(status="5.7.1", said="listed")),
-    bounced(name(4), recipient("delayed", "4.4.1")),
-    complaint(name(5)),
-    leaving(f"leave {delivery_token(KEYS, 1, 6)}"),
-    leaving("leave AAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-    leaving("Thank you for the digest"),
-    bounced("f" * LENGTH),
-    bounced(name(1, mailing=77)),
-    bounced(name(1)),
+TODAY = format_datetime(datetime.now(UTC)).encode()
+MAILS = tuple(
+    mail.replace(DATE.encode(), TODAY)
+    for mail in (
+        bounced(name(1)),
+        bounced(name(2), recipient(status="4.2.2", said="mailbox full")),
+        bounced(name(3), recipient(status="5.7.1", said="listed")),
+        bounced(name(4), recipient("delayed", "4.4.1")),
+        complaint(name(5)),
+        leaving(f"leave {delivery_token(KEYS, 1, 6)}"),
+        leaving("leave AAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        leaving("Thank you for the digest"),
+        bounced("f" * LENGTH),
+        bounced(name(1, mailing=77)),
+        bounced(name(1)),
+    )
 )
+"""Of this day: what happened more than 30 days ago is not heard."""
+
 STATES = ["bounced", "bounced", "bounced", "accepted", "complained", "accepted", "accepted", "accepted"]
 
 
@@ -116,6 +124,13 @@ def test_a_dry_run_says_the_same_and_changes_nothing(digest, engine, tmp_path):
     assert states(engine) == ["accepted"] * READERS
     assert suppressions(engine) == {}
     assert outcomes(digest("bounces", "read", box, "--json"))[1] == counts
+
+
+def test_what_is_too_old_to_be_known_again_is_left(digest, engine):
+    long_ago = MAILS[0].replace(TODAY, b"Mon, 23 Nov 2020 06:00:00 +0000")
+    _, counts = outcomes(digest("bounces", "read", "-", "--json", stdin=long_ago))
+    assert counts == {("bounce", "left: it happened more than 30 days ago"): 1}
+    assert states(engine) == ["accepted"] * READERS
 
 
 def test_one_message_may_come_by_a_pipe(digest, engine):

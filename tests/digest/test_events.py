@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
 from digest.consequences import Policy
-from digest.database import open_engine
+from digest.database import open_engine, writing
 from digest.deliveries import balance_of, claim, decide, deliver, mark, record, recover, settle
 from digest.delivery_ids import LENGTH, delivery_id, delivery_token
 from digest.errors import StorageError
-from digest.events import KEPT, Outcome, hear, upkeep
+from digest.events import KEPT, Outcome, _Hearing, hear, upkeep
 from digest.values import DeliveryState, Event, EventKind, Receipt
 from subscribers.tokens import address_hash
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers, set_wish, suppress
@@ -341,8 +341,22 @@ def test_events_are_forgotten_after_thirty_days_and_what_they_did_stays(engine):
     assert [row.number for row in table(engine, "event", "number")] == [2]
     assert states(engine) == ["bounced", "delivered"]
     assert suppressed(engine).keys() == {hash_of(1)}
-    told(engine, event(1, "delivered", 5), now=NOW + KEPT + timedelta(days=1))
+    late = told(engine, event(1, "delivered", 2 * 86_400), now=NOW + KEPT + timedelta(days=1))
+    assert late.outcomes == [Outcome.HEARD]
     assert states(engine)[0] == "bounced"  # though nothing remembers why
+
+
+def test_what_happened_so_long_ago_that_nobody_would_know_it_again_is_left(engine):
+    """A mailbox that is never emptied is read every day; somebody may have lifted a suppression since."""
+    sent(engine, 1)
+    told(engine, event(1, HARD))
+    much_later = NOW + KEPT + timedelta(days=1)
+    upkeep(engine, keys=KEYS, policy=POLICY, now=much_later)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM suppression")
+    assert told(engine, event(1, HARD), now=much_later).outcomes == [Outcome.OLD]
+    assert suppressed(engine) == {}
+    assert table(engine, "event", "key") == []
 
 
 def test_a_dry_run_says_what_would_be_and_keeps_nothing(engine):
@@ -433,6 +447,21 @@ def test_one_delivery_that_comes_back_many_times_is_one_soft_bounce(engine):
     sent(engine, 1)
     told(engine, *[event(1, SOFT, at) for at in range(10)])
     assert suppressed(engine) == {}
+
+
+@pytest.mark.postgres
+def test_of_two_who_hear_at_once_the_second_counts_what_the_first_has_written(postgres_engine):
+    mornings(postgres_engine, 2)
+    twice = Policy(soft_bounces=2, soft_days=10)
+    with writing(postgres_engine) as session:
+        first = Event(name(1, mailing=1), EventKind.BOUNCED, AT)
+        _Hearing(session.connection(), KEYS, twice, NOW).hear([first], "sendgrid")
+        second = Event(name(1, mailing=2), EventKind.BOUNCED, AT + 86_400)
+        other = Thread(target=told, args=(postgres_engine, second), kwargs={"policy": twice})
+        other.start()
+        other.join(0.3)
+    other.join(30)
+    assert suppressed(postgres_engine).keys() == {hash_of(1)}
 
 
 def test_a_stronger_reason_takes_the_place_of_a_weaker_and_a_persons_word_stays(engine):

@@ -164,7 +164,7 @@ def test_a_stream_told_ten_times_over_with_lies_between_ends_like_the_clean_one(
     truth = list(bench.stream())
     bench.tell(clean, tmp_path, [bench.post(truth)])
     posts, forged = bench.noise(truth)
-    _, _, answers = bench.tell(noisy, tmp_path, posts)
+    _, answers = bench.tell(noisy, tmp_path, posts)
     assert forged > 0
     assert answers == [204 if is_true else 403 for _, _, is_true in posts]
     for table in bench.TABLES:
@@ -262,7 +262,7 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path):
     try:
         url = server.stdout.readline().split("Answering at ")[1].split(". ")[0]
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
-            body = json.dumps([told(1, "delivered")]).encode()
+            body = json.dumps([told(1, "delivered", int(time()))]).encode()
             assert client.post(PATH, content=body, headers=SIGNER.headers(body, int(time()))).status_code == 204
     finally:
         server.send_signal(signal.SIGKILL)
