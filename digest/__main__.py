@@ -38,7 +38,9 @@ editions_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-subscribers_app = typer.Typer(help="The people: import and count.", no_args_is_help=True, rich_markup_mode=None)
+subscribers_app = typer.Typer(
+    help="The people: import, export, count; show, hand out or erase one.", no_args_is_help=True, rich_markup_mode=None
+)
 segments_app = typer.Typer(help="Saved rules that say who gets what.", no_args_is_help=True, rich_markup_mode=None)
 unconfirmed_app = typer.Typer(
     help="Deliveries that may have arrived, and nobody can know: list them, and decide.",
@@ -56,6 +58,10 @@ app.add_typer(source_app, name="source")
 app.add_typer(editions_app, name="editions")
 app.add_typer(subscribers_app, name="subscribers")
 app.add_typer(segments_app, name="segments")
+suppressions_app = typer.Typer(
+    help="Addresses nothing may go to, kept as keyed hashes alone.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(suppressions_app, name="suppressions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print data for programs instead of words for people.")]
 Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short name, such as global.")]
@@ -565,30 +571,95 @@ def editions_move(
     desk.move(door.home, digest, edition, verb, reason=reason, by=by)
 
 
+Maps = Annotated[
+    list[str] | None, typer.Option("--map", help="HEADING=field, or HEADING= to leave it out; say it again for more.")
+]
+Columns = Annotated[str, typer.Option(help="For a file without headings: email,name,- (- for one to be left out).")]
+Encoding = Annotated[str, typer.Option(help="If it is found out wrongly: utf-8, cp1252, mac-roman ...")]
+
+
 @subscribers_app.command("import")
 def subscribers_import(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header: email, name, language, zone, topics ...")],
+    file: Annotated[Path, typer.Argument(help="CSV or TSV, packed or not: email, name, language, zone, topics ...")],
     digest: Annotated[str, typer.Option(help="The digest they asked for.")] = "global",
     consent: Annotated[
         str, typer.Option(help="What consent you hold, such as 'web form, March 2025'. Recorded with each.")
     ] = "",
+    wording: Annotated[str, typer.Option(help="The version of the wording they agreed to.")] = "",
     channels: Annotated[str, typer.Option(help="For lines that state none.")] = "email",
+    maps: Maps = None,
+    columns: Columns = "",
+    attributes: Annotated[bool, typer.Option("--attributes", help="Keep unknown columns as attributes.")] = False,
+    status: Annotated[str, typer.Option(help="How everyone in the file stands: pending, left, cleaned ...")] = "",
+    encoding: Encoding = "",
+    report: Annotated[Path | None, typer.Option(help="Write the refused lines here, to be mended.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+    by: Who = "editor",
     as_json: Json = False,
 ) -> None:
-    """Import subscribers. Each wrong line is named with its reason; the others go in. Running it again changes nothing."""
-    from digest.commands import people
+    """
+    Import subscribers: our own exports, listmonk's, Mailchimp's, or any file with a column of addresses.
 
-    people.import_file(
-        door.home,
-        file,
-        digest=digest,
-        consent=consent,
-        channels=channels,
-        dry_run=dry_run,
-        as_json=as_json,
-        quiet=door.quiet,
-    )
+    Each wrong line is named with its reason; the others go in. Killed, run it again: it goes on where it was.
+    """
+    from digest.commands import exchange
+
+    hints = exchange.hints_of(maps or [], columns, encoding, status, attributes=attributes)
+    exchange.import_file(
+        door.home, file, digest=digest, consent=consent, wording=wording, channels=channels, hints=hints,
+        report_file=report, dry_run=dry_run, by=by, as_json=as_json, quiet=door.quiet,
+    )  # fmt: skip
+
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file, which only you may read.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Theirs, as they signed up with it.")]
+Addresses = Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="One or more.")]
+
+
+@subscribers_app.command("export")
+def subscribers_export(
+    segment: Annotated[str, typer.Option(help="Only this segment's.")] = "",
+    rule: Annotated[str, typer.Option(help="Only whom this rule lets in.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, tsv or json.")] = "csv",
+    out: Out = None,
+    mark: Annotated[bool, typer.Option("--bom", help="With a byte order mark, for Excel.")] = False,
+) -> None:
+    """
+    Export subscribers with their subscriptions, harmless in a spreadsheet; importing it again changes nothing.
+
+    Example: digest subscribers export --rule 'language = "es"' --out spanish.csv
+    """
+    from digest.commands import exchange
+
+    exchange.export(door.home, segment=segment, rule=rule, form=form, out=out, mark=mark, quiet=door.quiet)
+
+
+@subscribers_app.command("show")
+def subscribers_show(address: Address, as_json: Json = False) -> None:
+    """One person: what they asked for, and what became of it. Address and devices are masked."""
+    from digest.commands import exchange
+
+    exchange.show(door.home, address, as_json=as_json)
+
+
+@subscribers_app.command("export-person")
+def subscribers_export_person(address: Address, out: Out = None) -> None:
+    """All that is held of one person, as JSON: for them to have."""
+    from digest.commands import exchange
+
+    exchange.export_person(door.home, address, out)
+
+
+@subscribers_app.command("erase")
+def subscribers_erase(
+    addresses: Addresses,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, for ever.")] = False,
+    by: Who = "editor",
+) -> None:
+    """Erase a person: rows, messages in the outbox, and every trace in the database's files. They stay suppressed."""
+    from digest.commands import exchange
+
+    exchange.erase(door.home, addresses, yes=yes, by=by)
 
 
 @subscribers_app.command("count")
@@ -676,6 +747,69 @@ def segments_explain(what: What, as_json: Json = False) -> None:
     from digest.commands import segments
 
     segments.explain(door.home, what, as_json=as_json)
+
+
+Reason = Annotated[str, typer.Option(help="asked, bounce, complaint, blocklisted or erased.")]
+
+
+@suppressions_app.command("list")
+def suppressions_list(
+    reason: Annotated[str, typer.Option(help="Only these.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """How many there are by reason, and the newest."""
+    from digest.commands import suppressions
+
+    suppressions.show(door.home, reason=reason, limit=limit, as_json=as_json)
+
+
+@suppressions_app.command("add")
+def suppressions_add(
+    addresses: Addresses,
+    reason: Reason = "asked",
+    note: Annotated[str, typer.Option(help="A note without any address.")] = "",
+    by: Who = "editor",
+) -> None:
+    """Nothing goes to these addresses from now on, whatever anybody imports or edits."""
+    from digest.commands import suppressions
+
+    suppressions.add(door.home, addresses, reason=reason, note=note, by=by)
+
+
+@suppressions_app.command("remove")
+def suppressions_remove(
+    address: Address, reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "", by: Who = "editor"
+) -> None:
+    """Mail may go there again."""
+    from digest.commands import suppressions
+
+    suppressions.remove(door.home, address, reason=reason, by=by)
+
+
+@suppressions_app.command("import")
+def suppressions_import(
+    file: Annotated[Path, typer.Argument(help="Addresses, one on each line or in a column of a CSV file.")],
+    reason: Reason = "blocklisted",
+    maps: Maps = None,
+    columns: Columns = "",
+    encoding: Encoding = "",
+    by: Who = "editor",
+    as_json: Json = False,
+) -> None:
+    """Put every address of a file on the list."""
+    from digest.commands import exchange, suppressions
+
+    hints = exchange.hints_of(maps or [], columns, encoding, "", attributes=False)
+    suppressions.import_file(door.home, file, reason=reason, hints=hints, by=by, as_json=as_json, quiet=door.quiet)
+
+
+@suppressions_app.command("check")
+def suppressions_check(address: Address, as_json: Json = False) -> None:
+    """Is an address suppressed, since when, why, and who did it?"""
+    from digest.commands import suppressions
+
+    suppressions.check(door.home, address, as_json=as_json)
 
 
 def main() -> None:

@@ -69,7 +69,8 @@ class Fresh(NamedTuple):
 
 
 def follow(connection: Connection, fresh: Sequence[Fresh], policy: Policy, now: datetime) -> tuple[int, int]:
-    """How many addresses were suppressed, and how many readers left a digest."""
+    """How many addresses were suppressed, and how many readers left a digest. Of the erased nothing is known any more."""
+    fresh = [one for one in fresh if one.row.target]
     causes: dict[bytes, tuple[Why, Fresh]] = {}
     for one, why in [*_at_once(fresh), *_worn_out(connection, fresh, policy)]:
         known = causes.get(bytes.fromhex(one.row.target))

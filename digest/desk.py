@@ -43,12 +43,22 @@ def change(
 def note(session: Session, *, who: str, did: str, edition: EditionRow, now: datetime, **detail: Any) -> None:
     """Add one line to the audit."""
     detail = {**detail, "version": edition.version, "content_hash": edition.content_hash}
-    subject_id = cast("int", edition.id)
-    session.add(AuditRow(at=now, who=who, did=did, subject="edition", subject_id=subject_id, detail=detail))
+    write_down(session, who=who, did=did, subject="edition", subject_id=cast("int", edition.id), now=now, detail=detail)
 
 
 def audit_of(session: Session, edition: EditionRow) -> list[AuditRow]:
-    query = select(AuditRow).where(AuditRow.subject == "edition", AuditRow.subject_id == edition.id)
+    return written_of(session, "edition", cast("int", edition.id))
+
+
+def write_down(
+    session: Session, *, who: str, did: str, subject: str, subject_id: int, now: datetime, detail: Mapping[str, Any]
+) -> None:
+    """One line of the audit about anything: `subject` is a table's name and `subject_id` a number to find it by."""
+    session.add(AuditRow(at=now, who=who, did=did, subject=subject, subject_id=subject_id, detail=dict(detail)))
+
+
+def written_of(session: Session, subject: str, subject_id: int) -> list[AuditRow]:
+    query = select(AuditRow).where(AuditRow.subject == subject, AuditRow.subject_id == subject_id)
     return list(session.exec(query.order_by(col(AuditRow.id))))
 
 

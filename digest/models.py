@@ -20,6 +20,7 @@ from digest.values import BatchState, DeliveryState, EditionKind, EditionState, 
 from subscribers.models import (  # one metadata holds every table of the house
     CHANNELS,
     ActivityRow,
+    ImportRow,
     SegmentRow,
     SubscriberRow,
     SubscriberTopicRow,
@@ -30,7 +31,7 @@ from subscribers.models import (  # one metadata holds every table of the house
 
 __all__ = [
     "ActivityRow", "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "EventRow",
-    "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
+    "ImportRow", "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
     "SubscriptionRow", "SuppressionRow", "TopicRow",
 ]  # fmt: skip
 

@@ -437,7 +437,11 @@ def opened_transports(
 def place(press: Press, edition: EditionRow) -> str:
     """The edition's folder in the outbox, such as global/2026-11-23."""
     with reading(press.engine) as session:
-        slug = session.get_one(DigestRow, edition.digest_id).slug
+        return place_of(session, edition)
+
+
+def place_of(session: Session, edition: EditionRow) -> str:
+    slug = session.get_one(DigestRow, edition.digest_id).slug
     tail = "-".join(part for part in (edition.kind if edition.kind != EditionKind.DAILY else "", edition.name) if part)
     return f"{slug}/{edition.local_date}{'-' + tail if tail else ''}"
 

@@ -1,47 +1,69 @@
-"""Readers from a CSV file: each line is one reader, a bad line is refused with its reason, the rest come in."""
+"""Readers from a file: each line is one reader, a bad line is refused with its reason, the rest come in; once, whatever happens."""
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from subscribers.files import ImportRefusedError, TextFile
+from subscribers.keeping import Keeper, Terms, hashed, merged
 from subscribers.models import SubscriberRow
-from subscribers.sheets import Refused, Sheet
-from subscribers.tokens import Keys, address_hash
+from subscribers.outfiles import row_writer, written_aside
+from subscribers.sheets import Entry, Hints, Refused, Sheet
+from subscribers.tokens import Keys
 
-PEOPLE = SubscriberRow.metadata.tables["subscriber"]
-WISHES = SubscriberRow.metadata.tables["subscription"]
-TOPICS = SubscriberRow.metadata.tables["subscriber_topic"]
-HELD = SubscriberRow.metadata.tables["suppression"]
+RUNS = SubscriberRow.metadata.tables["import_run"]
 
-BLOCK = 1000
-REFUSED_KEPT = 200
+BLOCK = 5000  # readers in one transaction
+NAMED = 200  # refused lines, and people met twice, that a report names one by one
+ROOM = 65_536  # KB of the database that stay in memory meanwhile: its indexes are written to all over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A line about somebody whom an earlier `first` line was about, if in other letters. Its fields win."""
+
+    line: int
+    first: int
 
 
 @dataclass(slots=True, kw_only=True)
 class ImportReport:
-    """What an import did, in readers; `refused` keeps the first 200 lines, `refused_count` knows them all."""
+    """
+    What an import did. Each reader's line is one of accepted (new here), updated, unchanged, suppressed, refused, or twice.
+
+    `left` counts those among them who have left the digest, by this file's word or before, and stay so. `refused` and
+    `repeats` name the first 200. `file` and `layout` say in words what was found out about the file, `columns` which
+    field each of its headings was taken for, `ignored` those left out.
+    """
 
     accepted: int = 0
     updated: int = 0
     unchanged: int = 0
     suppressed: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    left: int = 0
+    twice: int = 0
     refused_count: int = 0
-    ignored: tuple[str, ...] = ()  # headings that name no field of ours
+    refused: list[Refused] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
+    file: str = ""
+    layout: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    resumed_at: int = 0  # the line an earlier run was broken off at
 
-    def taking_out_refused(self, block: Iterable[dict[str, Any] | Refused]) -> list[dict[str, Any]]:
-        """The readers of a block; its refused lines are put down here."""
-        refused = [line for line in block if isinstance(line, Refused)]
-        self.refused_count += len(refused)
-        self.refused += refused[: max(0, REFUSED_KEPT - len(self.refused))]
-        return [line for line in block if not isinstance(line, Refused)]
+
+Told = Callable[[int, int], None]
+"""Called with the lines done, and how many there are."""
 
 
 def import_csv(
@@ -55,162 +77,202 @@ def import_csv(
     channels: Sequence[str] = ("email",),
     wording: str = "",
     language: str = "en",
+    digests: Mapping[str, int] | None = None,
+    hints: Hints | None = None,
     dry_run: bool = False,
-    told: Callable[[int], None] | None = None,
+    told: Told | None = None,
+    report_file: Path | None = None,
+    block: int = BLOCK,
 ) -> ImportReport:
     """
-    Bring in the readers of a file: UTF-8 with or without BOM, fields divided by comma, semicolon or tab, one line each.
+    Bring in the readers of a file: CSV or TSV in any encoding of `files.ENCODINGS`, packed with gzip or not.
 
     `consent` is where their consent was given and `wording` the version they agreed to: both are kept with every
-    subscription made. Channels come from the line, else from `channels`. An empty field changes nothing; a person met
-    twice is one; who left, is on a pause or has yet to confirm stays so; a suppressed address does not come in at all.
-    A push wish without a device gets a stand-in that only the outbox can reach. Blocks of 1,000 lines are kept as they
-    come, so a run that was broken off is simply run again. `told` gets the lines read so far.
+    subscription made. Who comes in and what is changed is said by `keeping.Keeper`. Each block of readers is kept with a
+    note of how far the file is done, so the same call after a kill goes on there and counts on. `digests` are needed
+    for our own exports, which name them. `report_file` gets every refused line, such that it can be mended and imported.
 
     Raises:
-        ImportRefusedError: the file has no heading for the address, or is not such a file at all.
+        ImportRefusedError: the file as a whole cannot be read, or is being imported by somebody else at this moment.
+        OSError: the file cannot be opened.
     """
-    report = ImportReport()
-    with (
-        path.open(encoding="utf-8-sig", errors="surrogateescape", newline=None) as file,
-        engine.connect() as connection,
-    ):
-        sheet = Sheet.of(file, path.name)
-        report.ignored = sheet.ignored
-        writer = _Writer(connection, digest_id, keys, consent, wording, language, tuple(channels), now, report)
-        lines = sheet.readers(file)
-        read = 0
-        while block := list(islice(lines, BLOCK)):
-            writer.write(report.taking_out_refused(block))
-            read += len(block)
-            if not dry_run:
-                connection.commit()
+    hints = hints or Hints()
+    terms = Terms(
+        digest_id=digest_id, consent=consent, wording=wording, channels=tuple(channels), language=language,
+        digests=digests or {},
+    )  # fmt: skip
+    file = TextFile.of(path, encoding=hints.encoding)
+    sheet = Sheet.of(file, hints, digests=terms.digests)
+    report = ImportReport(
+        file=file.words, layout=sheet.words, columns=dict(zip(sheet.given, sheet.ours, strict=True)),
+        ignored=sheet.ignored,
+    )  # fmt: skip
+    with ExitStack() as open_now:
+        connection = open_now.enter_context(engine.connect())
+        open_now.enter_context(_roomy(connection))
+        entries = sheet.entries(open_now.enter_context(file.opened()))
+        sorter = _Sorter(keys, open_now.enter_context(closing(_Met())), report)
+        if report_file:
+            sorter.write_refused = open_now.enter_context(_refused_lines(report_file, sheet))
+        bookmark = _Bookmark.of(connection, _key(file, terms, hints), now, dry_run=dry_run)
+        report.resumed_at = bookmark.lines
+        keeper = Keeper(connection, terms, bookmark.began_at)
+        keeper.counts |= bookmark.counts
+        while lines := list(islice(entries, block)):
+            readers, last = sorter.readers_of(lines), lines[-1][1]
+            if last > bookmark.lines:
+                keeper.write(merged(one for one in readers if one["line"] > bookmark.lines))
+                bookmark.move(last, keeper.counts)
             if told:
-                told(read)
-        connection.rollback()
+                told(last, max(file.lines, last))
+        bookmark.remove()
+    for name, number in keeper.counts.items():
+        setattr(report, name, number)
     return report
 
 
-# the tables ---------------------------------------------------------------------------------------------------------
-
-KEPT = ("email", "name", "language", "zone", "country", "plan")
-EMPTY: Mapping[str, Any] = {"name": "", "zone": "UTC", "country": None, "plan": None, "attributes": {}}
-_UPDATE = PEOPLE.update().where(PEOPLE.c.id == bindparam("in_id"))
+# a block of lines ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class _Writer:
-    """Writes block after block; each needs the same few statements however many readers it holds."""
+class _Sorter:
+    """Puts down what is refused and who was met before, and hands on the readers."""
+
+    keys: Keys
+    met: "_Met"
+    report: ImportReport
+    write_refused: Callable[[Refused], None] = lambda _: None
+
+    def readers_of(self, block: Sequence[Entry]) -> list[dict[str, Any]]:
+        """Each with its `email_hash`, its `line`, and whether it was met `again`, and so counted before."""
+        readers, counted = [], max(block[0][0] - 1, self.report.resumed_at)
+        for line, _, found in block:
+            if isinstance(found, Refused):
+                self._refuse(found)
+            else:
+                readers.append(hashed(self.keys, found, line))
+        for reader, first in zip(readers, self.met.first_lines(readers), strict=True):
+            reader["again"] = first <= counted
+            if first != reader["line"]:
+                self.report.twice += 1
+                if len(self.report.repeats) < NAMED:
+                    self.report.repeats.append(Repeat(line=reader["line"], first=first))
+        return readers
+
+    def _refuse(self, refused: Refused) -> None:
+        self.write_refused(refused)
+        self.report.refused_count += 1
+        if len(self.report.refused) < NAMED:
+            self.report.refused.append(replace(refused, cells=()))
+
+
+class _Met:
+    """Who was met in this file, and in which line; in a file of its own beyond some megabytes, gone when we are."""
+
+    def __init__(self) -> None:
+        self._book = sqlite3.connect("", isolation_level=None)
+        for line in ("PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "PRAGMA cache_size=-16384"):
+            self._book.execute(line)
+        self._book.execute("CREATE TABLE met (person INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
+
+    def first_lines(self, readers: Sequence[dict[str, Any]]) -> list[int]:
+        """The line each was first met in, which may be this one. Half of the keyed hash tells them apart."""
+        people = [(int.from_bytes(reader["email_hash"][:8], "big", signed=True), reader["line"]) for reader in readers]
+        asked = json.dumps([person for person, _ in people])
+        try:
+            self._book.execute("BEGIN")
+            query = "SELECT person, line FROM met WHERE person IN (SELECT value FROM json_each(?))"
+            known = dict(self._book.execute(query, (asked,)))
+            lines = [known.setdefault(person, line) for person, line in people]
+            self._book.executemany("INSERT OR IGNORE INTO met VALUES (?, ?)", people)
+            self._book.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ImportRefusedError(
+                f"the folder for temporary files took no more ({error}): make room there."
+            ) from None
+        return lines
+
+    def close(self) -> None:
+        self._book.close()
+
+
+@contextmanager
+def _refused_lines(path: Path, sheet: Sheet) -> Iterator[Callable[[Refused], None]]:
+    """A file of the refused lines with the reasons before them: mended, it can be imported as it is."""
+    with written_aside(path) as out:
+        write = row_writer(out)
+        write(["line", "column", "reason", *sheet.given])
+        yield lambda one: write([str(one.line), one.column, one.reason, *one.cells])
+
+
+# how far it has come ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Bookmark:
+    """How far an import is, and what it has counted; kept with the rows themselves, so that no kill comes between."""
 
     connection: Connection
-    digest_id: int
-    keys: Keys
-    consent: str
-    wording: str
-    language: str
-    channels: tuple[str, ...]
-    now: datetime
-    report: ImportReport
+    key: bytes
+    began_at: datetime
+    lines: int
+    counts: Mapping[str, int]
+    dry_run: bool
 
-    def write(self, lines: Sequence[dict[str, Any]]) -> None:
-        readers = _merged(lines)
-        for key, reader in readers.items():
-            reader["email_hash"] = address_hash(self.keys.hash_key, key)
-        held = self._column(HELD.c.email_hash, [reader["email_hash"] for reader in readers.values()])
-        self.report.suppressed += len(held)
-        readers = {key: reader for key, reader in readers.items() if reader["email_hash"] not in held}
-        before = self._known(readers)
-        self._insert([reader for key, reader in readers.items() if key not in before])
-        ids = self._ids(readers)
-        people = {key: (ids[key], reader) for key, reader in readers.items()}
-        changed = self._update([(before[key], reader) for key, reader in readers.items() if key in before])
-        changed |= self._wish(people.values()) | self._like(people.values())
-        old = {row.id for row in before.values()}
-        self.report.accepted += len(people) - len(old)
-        self.report.updated += len(changed & old)
-        self.report.unchanged += len(old - changed)
+    @classmethod
+    def of(cls, connection: Connection, key: bytes, now: datetime, *, dry_run: bool) -> "_Bookmark":
+        began_at, lines, counts = now, 0, dict[str, int]()
+        if not dry_run:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            begun = {"key": key, "began_at": now, "lines": 0, "counts": {}}
+            connection.execute(insert(RUNS).values(begun).on_conflict_do_nothing())
+            query = select(RUNS.c.began_at, RUNS.c.lines, RUNS.c.counts).where(RUNS.c.key == key)
+            began_at, lines, counts = connection.execute(query).one()
+            connection.commit()
+        return cls(
+            connection=connection, key=key, began_at=began_at, lines=lines, counts=counts, dry_run=dry_run
+        )  # fmt: skip
 
-    def _column(self, column: Any, values: Sequence[Any]) -> set[Any]:
-        return set(self.connection.execute(select(column).where(column.in_(values))).scalars())
+    def move(self, lines: int, counts: Mapping[str, int]) -> None:
+        """
+        Keep what was written since, and that the file is done up to this line; a dry run lets all of it go.
 
-    def _known(self, readers: Mapping[str, Any]) -> dict[str, Any]:
-        columns = [PEOPLE.c[name] for name in ("id", "email_key", "attributes", *KEPT)]
-        rows = self.connection.execute(select(*columns).where(PEOPLE.c.email_key.in_(list(readers))))
-        return {row.email_key: row for row in rows}
+        Raises:
+            ImportRefusedError: the bookmark was moved by somebody else.
+        """
+        if self.dry_run:
+            self.connection.rollback()
+        else:
+            mine = (RUNS.c.key == self.key, RUNS.c.lines == self.lines)
+            moved = self.connection.execute(RUNS.update().where(*mine).values(lines=lines, counts=dict(counts)))
+            if moved.rowcount != 1:
+                raise ImportRefusedError("the same import is under way in another process: let that one finish.")
+            self.connection.commit()
+        self.lines = lines
 
-    def _ids(self, readers: Mapping[str, Any]) -> dict[str, int]:
-        query = select(PEOPLE.c.email_key, PEOPLE.c.id).where(PEOPLE.c.email_key.in_(list(readers)))
-        return {key: number for key, number in self.connection.execute(query)}  # noqa: C416  rows, not pairs
-
-    def _once(self, table: Any, rows: list[dict[str, Any]]) -> None:
-        insert = (postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert)(table)
-        if rows:
-            self.connection.execute(insert.on_conflict_do_nothing(), rows)
-
-    def _insert(self, readers: Iterable[dict[str, Any]]) -> None:
-        base = {**EMPTY, "language": self.language, "joined_at": self.now, "updated_at": self.now}
-        left = {"topics", "channels", "device"}
-        rows = [
-            {
-                **base,
-                **{name: value for name, value in reader.items() if name not in left},
-                "public_id": secrets.token_hex(16),
-            }
-            for reader in readers
-        ]
-        self._once(PEOPLE, rows)
-
-    def _update(self, pairs: Iterable[tuple[Any, dict[str, Any]]]) -> set[int]:
-        """Write what differs from what is known; an address may only change its letters' case."""
-        changes = []
-        for row, reader in pairs:
-            now = {name: reader.get(name, getattr(row, name)) for name in KEPT}
-            now["attributes"] = {**row.attributes, **reader.get("attributes", {})}
-            if now != {name: getattr(row, name) for name in now}:
-                changes.append({"in_id": row.id, **now, "updated_at": self.now})
-        if changes:
-            self.connection.execute(_UPDATE, changes)
-        return {change["in_id"] for change in changes}
-
-    def _wish(self, people: Iterable[tuple[int, dict[str, Any]]]) -> set[int]:
-        """Subscriptions not there yet; one that is there, in whatever state, is its reader's own affair."""
-        wanted = {
-            (person, channel, _device_of(channel, reader)): {
-                "subscriber_id": person, "digest_id": self.digest_id, "channel": channel, "state": "active",
-                "device": _device_of(channel, reader), "consent_at": self.now, "consent_source": self.consent[:200],
-                "consent_wording": self.wording[:64],
-            }
-            for person, reader in people
-            for channel in reader.get("channels", self.channels)
-        }  # fmt: skip
-        row = WISHES.c
-        mine = (row.digest_id == self.digest_id, row.subscriber_id.in_({person for person, _, _ in wanted}))
-        query = select(row.subscriber_id, row.channel, row.device).where(*mine)
-        have = {tuple(wish) for wish in self.connection.execute(query)}
-        fresh = [wish for key, wish in wanted.items() if key not in have]
-        self._once(WISHES, fresh)
-        return {wish["subscriber_id"] for wish in fresh}
-
-    def _like(self, people: Iterable[tuple[int, dict[str, Any]]]) -> set[int]:
-        wanted = {(person, topic) for person, reader in people for topic in reader.get("topics", ())}
-        if not wanted:
-            return set()
-        row = TOPICS.c
-        query = select(row.subscriber_id, row.topic).where(row.subscriber_id.in_({person for person, _ in wanted}))
-        fresh = wanted - set(self.connection.execute(query))
-        self._once(TOPICS, [{"subscriber_id": person, "topic": topic, "wish": 1} for person, topic in sorted(fresh)])
-        return {person for person, _ in fresh}
+    def remove(self) -> None:
+        if not self.dry_run:
+            self.connection.execute(RUNS.delete().where(RUNS.c.key == self.key))
+            self.connection.commit()
 
 
-def _merged(lines: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By address: of a person met twice, the later line's fields win."""
-    readers: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        known = readers.get(line["email_key"], {})
-        attributes = {**known.get("attributes", {}), **line.get("attributes", {})}
-        readers[line["email_key"]] = {**known, **line, **({"attributes": attributes} if attributes else {})}
-    return readers
+def _key(file: TextFile, terms: Terms, hints: Hints) -> bytes:
+    asked = json.dumps([asdict(terms), asdict(hints)], sort_keys=True).encode()
+    return blake2b(file.content_hash + asked, digest_size=16).digest()
 
 
-def _device_of(channel: str, reader: Mapping[str, Any]) -> str:
-    return "" if channel == "email" else reader.get("device") or f"standin-{reader['email_hash'].hex()}"
+@contextmanager
+def _roomy(connection: Connection) -> Iterator[None]:
+    """More of an SQLite file in memory, and its log carried over less often, for as long as rows are written all over it."""
+    driver: Any = connection.connection.driver_connection
+    usual = {}
+    if connection.dialect.name == "sqlite":
+        usual = {name: driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("cache_size", "wal_autocheckpoint")}
+        driver.execute(f"PRAGMA cache_size=-{ROOM}")
+        driver.execute("PRAGMA wal_autocheckpoint=8000")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):  # a connection that broke is not used again
+            for name, value in usual.items():
+                driver.execute(f"PRAGMA {name}={value}")

@@ -46,6 +46,7 @@ class SubscriberRow(SQLModel, table=True):
     tracked_since: datetime | None = (
         None  # when they agreed that their opens and clicks are counted; None: they did not
     )
+    chosen_at: datetime | None = None  # when they last set their own preferences: an import leaves those alone then
 
 
 class SubscriberTopicRow(SQLModel, table=True):
@@ -125,3 +126,18 @@ class SuppressionRow(SQLModel, table=True):
     reason: str = Field(max_length=32)
     since: datetime
     note: str = Field(default="", max_length=400)
+
+
+class ImportRow(SQLModel, table=True):
+    """
+    How far an import has come that is not finished: written with the rows it counts, gone when it is.
+
+    `key` is a hash of the file's content and of all that was asked for, so that only the same import goes on.
+    """
+
+    __tablename__ = "import_run"
+
+    key: bytes = Field(sa_column=Column(LargeBinary(16), primary_key=True))
+    began_at: datetime
+    lines: int
+    counts: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))

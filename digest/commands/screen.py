@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,9 +34,10 @@ def say(words: str, *, style: str = "", aside: bool = False) -> None:
     (errors if aside else console).print(shown(words), style=style or None)
 
 
-def show_json(data: Any) -> None:
-    json.dump(data, sys.stdout, default=_plain, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+def show_json(data: Any, *, out: IO[str] | None = None) -> None:
+    out = out or sys.stdout
+    json.dump(data, out, default=_plain, ensure_ascii=False, indent=2)
+    out.write("\n")
 
 
 def _plain(value: Any) -> Any:

@@ -69,10 +69,8 @@ class Outbox:
         """Nothing is held but the folder for files being written, which goes with the object."""
 
     def path(self, proof: Proof, recipient: Recipient) -> Path:
-        """Where a delivery's file goes. Its name holds no personal data."""
-        shelf = f"{recipient.number // SHELF:04d}"
-        name = f"{recipient.number:06d}-{recipient.delivery_id}{SUFFIXES[proof.channel]}"
-        return self.folder / self.place / proof.channel / shelf / name
+        """Where a delivery's file goes."""
+        return file_of(self.folder, self.place, proof.channel, recipient.number, recipient.delivery_id)
 
     def _send_group(self, proof: Proof, recipients: Sequence[Recipient], mark: Mark) -> Iterator[Receipt]:
         written: dict[int, tuple[Path, Path]] = {}
@@ -94,6 +92,11 @@ class Outbox:
         finally:
             for left in self._aside.iterdir():
                 left.unlink(missing_ok=True)
+
+
+def file_of(folder: Path, place: str, channel: str, number: int, delivery_id: str) -> Path:
+    """The file of a delivery. Its name holds no personal data."""
+    return folder / place / channel / f"{number // SHELF:04d}" / f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
 
 
 def open_transport(settings: Settings, place: str, _handed: Handed = nothing) -> Outbox:

@@ -1,4 +1,4 @@
-"""The ledger and the outbox: a million deliveries filled, claimed and recorded; files a second; readers imported."""
+"""The ledger and the outbox: a million deliveries filled, claimed and recorded; files a second."""
 
 import os
 import shutil
@@ -16,7 +16,6 @@ from digest.database import migrate, open_engine
 from digest.deliveries import claim, deliver, mark, record
 from digest.transports.outbox import Outbox
 from digest.values import Compiled, DeliveryState, Proof, Receipt, Recipient, Variant
-from subscribers.exchange import import_csv
 from tests.bench.figure import Figure
 from tests.newsroom import KEYS, MAIL, NOW, PLACE, morning, opened, readers
 
@@ -26,7 +25,6 @@ CLAIMED = 100  # batches
 FILES = 5_000
 ROUNDS = 3
 MAIL_BYTES = 24_000
-IMPORTED = 100_000
 
 
 def figures() -> Iterable[Figure]:
@@ -34,7 +32,6 @@ def figures() -> Iterable[Figure]:
         yield from outbox(folder)
         yield from whole_line(folder)
         yield from ledger(folder)
-        yield from imported(folder)
 
 
 def ledger(folder: Path) -> Iterator[Figure]:
@@ -103,19 +100,6 @@ def whole_line(folder: Path) -> Iterator[Figure]:
     balance = deliver(engine, box, mailing=mailing, keys=KEYS, lease=60, clock=lambda: NOW)
     rate = balance.handed / (time.perf_counter() - start)
     yield Figure("claimed, filled, written and recorded", rate, "deliveries/s", "3,000 or more", rate >= 3000)
-    engine.dispose()
-
-
-def imported(folder: Path) -> Iterator[Figure]:
-    engine, file = house(folder / "people.sqlite"), folder / "people.csv"
-    morning(engine)
-    lines = (f"reader{n}@example{n % 50}.net,Ana Núñez,es,Europe/Madrid,korea;vatican\n" for n in range(IMPORTED))
-    file.write_text("email,name,language,zone,topics\n" + "".join(lines), encoding="utf-8")
-    before, start = fresh_peak(), time.perf_counter()
-    import_csv(engine, file, digest_id=1, keys=KEYS, consent="bench", now=NOW)
-    seconds = time.perf_counter() - start
-    yield Figure("import of 100,000 readers", seconds, "s", "10 or less", seconds <= 10)
-    yield Figure("memory the import adds", peak() - before, "MB", "50 or less", peak() - before <= 50)
     engine.dispose()
 
 
