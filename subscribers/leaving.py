@@ -1,0 +1,97 @@
+"""Leaving a digest, resting from it, and coming back: each one statement, in force at the next claim of a batch."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, case, func, or_, select
+
+from subscribers.models import SubscriptionRow
+
+WISHES = SubscriptionRow.metadata.tables["subscription"]
+
+UNDO = timedelta(hours=24)
+"""How long leaving can be undone by the link that did it."""
+
+LONGEST_PAUSE = timedelta(days=366)
+WHY = ("often", "much", "dull", "other")
+"""Why somebody left, if they care to say: too often, too much of it, not their matter, another reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a person stands with one digest, over all channels: active, paused, pending or left; empty: never asked for it."""
+
+    state: str = ""
+    paused_until: datetime | None = None
+    left_at: datetime | None = None
+
+    def can_undo(self, now: datetime) -> bool:
+        return self.state == "left" and self.left_at is not None and now - self.left_at <= UNDO
+
+
+def standing_with(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> Standing:
+    """The liveliest of the person's wishes for the digest. A pause that is over is none."""
+    query = select(WISHES.c.state, WISHES.c.paused_until, WISHES.c.left_at).where(*_mine(subscriber, digest))
+    found = [
+        Standing(state="active")
+        if row.state == "paused" and row.paused_until is not None and row.paused_until <= now
+        else Standing(state=row.state, paused_until=row.paused_until, left_at=row.left_at)
+        for row in connection.execute(query)
+    ]
+    order = ("active", "paused", "pending", "left")
+    return min(found, key=lambda one: (order.index(one.state), -(one.left_at or now).timestamp()), default=Standing())
+
+
+def leave(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> int:
+    """Leave a digest on every channel; how many wishes ended. Asked again, it changes nothing."""
+    going = WISHES.update().where(*_mine(subscriber, digest), WISHES.c.state != "left")
+    return int(connection.execute(going.values(state="left", left_at=now)).rowcount)
+
+
+def undo(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> int:
+    """Take back the last leaving, if it is not longer ago than UNDO; how many wishes live again."""
+    last = select(func.max(WISHES.c.left_at)).where(*_mine(subscriber, digest)).scalar_subquery()
+    gone = (WISHES.c.state == "left", WISHES.c.left_at == last, WISHES.c.left_at >= now - UNDO)
+    back = WISHES.update().where(*_mine(subscriber, digest), *gone)
+    state = case((WISHES.c.paused_until > now, "paused"), else_="active")
+    return int(connection.execute(back.values(state=state, left_at=None, left_why="")).rowcount)
+
+
+def say_why(connection: Connection, subscriber: int, digest: int, why: str, *, now: datetime) -> None:
+    """Keep one of WHY with a leaving that is as fresh as UNDO; any other word is not kept."""
+    if why in WHY:
+        gone = (WISHES.c.state == "left", WISHES.c.left_at >= now - UNDO)
+        connection.execute(WISHES.update().where(*_mine(subscriber, digest), *gone).values(left_why=why))
+
+
+def pause(connection: Connection, subscriber: int, digest: int, until: datetime) -> int:
+    """Rest from a digest on every channel until then; how many wishes rest."""
+    living = or_(WISHES.c.state == "active", WISHES.c.state == "paused")
+    rest = WISHES.update().where(*_mine(subscriber, digest), living)
+    return int(connection.execute(rest.values(state="paused", paused_until=until)).rowcount)
+
+
+def resume(connection: Connection, subscriber: int, digest: int) -> int:
+    """End a pause; how many wishes it had."""
+    resting = WISHES.update().where(*_mine(subscriber, digest), WISHES.c.state == "paused")
+    return int(connection.execute(resting.values(state="active", paused_until=None)).rowcount)
+
+
+def pause_ends(day: date, zone: str, *, now: datetime) -> datetime:
+    """
+    The beginning of that day where the person is.
+
+    Raises:
+        ValueError: the day is not after today there, or more than a year away.
+    """
+    here = ZoneInfo(zone)
+    today = now.astimezone(here).date()
+    if not today < day <= today + LONGEST_PAUSE:
+        raise ValueError("a pause ends on a day after today, within a year")
+    return datetime.combine(day, time(), here)
+
+
+def _mine(subscriber: int, digest: int) -> tuple[Any, ...]:
+    return WISHES.c.subscriber_id == subscriber, WISHES.c.digest_id == digest
