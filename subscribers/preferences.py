@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from subscribers.addresses import Address
 from subscribers.models import CHANNELS, FREQUENCIES, SubscriberRow
 from subscribers.signup import subscribe
 from subscribers.zones import zones
@@ -259,3 +260,14 @@ def _save_topics(connection: Connection, subscriber: int, before: Mapping[str, i
         insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(TOPICS)
         keys = [TOPICS.c.subscriber_id, TOPICS.c.topic]
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"wish": insert.excluded.wish}), rows)
+
+
+def move(connection: Connection, subscriber: int, address: Address, email_hash: bytes, *, now: datetime) -> bool:
+    """Give a person their new address, by which they have confirmed it. False when it is another person's already."""
+    row = PEOPLE.c
+    taken = select(row.id).where(row.email_key == address.key, row.id != subscriber)
+    if connection.execute(taken).first() is not None:
+        return False
+    values = {"email": address.mailbox, "email_key": address.key, "email_hash": email_hash, "updated_at": now}
+    connection.execute(PEOPLE.update().where(row.id == subscriber).values(values))
+    return True

@@ -156,9 +156,14 @@ def _tally(connection: Connection, key: bytes, window: timedelta, *, now: dateti
     )
 
 
+def keep_wording(connection: Connection, wording: Wording, *, now: datetime) -> None:
+    """Keep the words that somebody agrees to, unless their version is there."""
+    row = {"version": wording.version, "words": wording.words[:1000], "since": now}
+    connection.execute(_upsert(connection, WORDINGS).values(row).on_conflict_do_nothing())
+
+
 def _keep(connection: Connection, asked: Asked, email_hash: bytes, now: datetime) -> None:
-    wording = {"version": asked.wording.version, "words": asked.wording.words[:1000], "since": now}
-    connection.execute(_upsert(connection, WORDINGS).values(wording).on_conflict_do_nothing())
+    keep_wording(connection, asked.wording, now=now)
     row = {
         "email": asked.address.mailbox, "email_key": asked.address.key, "email_hash": email_hash,
         "digest_id": asked.digest_id, "language": asked.language, "zone": asked.zone, "asked_at": now,

@@ -1,0 +1,19 @@
+"""Readers' pages: sign-up, what a link in a mail opens, and the editions themselves. No script is needed for any of them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from digest.press import Press
+from digest.web import joining, managing, reading
+from digest.web.pages import Pages
+
+
+def router(press: Press, clock: Callable[[], datetime], *, honoured: frozenset[str] = managing.HONOURED) -> APIRouter:
+    """All of them. `honoured` are the wishes that a page offers."""
+    pages, whole = Pages(press, clock), APIRouter()
+    whole.include_router(joining.routes(pages))
+    whole.include_router(managing.routes(pages, honoured))
+    whole.include_router(reading.routes(pages))
+    return whole
