@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
 SUBJECTS: Mapping[str, str] = {
     ServiceKind.CONFIRM: message("Confirm your subscription to %(digest)s"),
     ServiceKind.WELCOME: message("Welcome to %(digest)s"),
-    ServiceKind.ACCESS: message("Your link to everything about your subscription to %(digest)s"),
+    ServiceKind.ACCESS: message("Your 15-minute link for %(digest)s"),
     ServiceKind.ADDRESS: message("Confirm your new address for %(digest)s"),
 }
 OUT = (EditionState.SENDING, EditionState.SENT)

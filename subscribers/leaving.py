@@ -21,9 +21,14 @@ WHY = ("often", "much", "dull", "other")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a person stands with one digest, over all channels: active, paused, pending or left; empty: never asked for it."""
+    """
+    How a person stands with one digest, over all channels: active, paused, pending or left; empty: never asked for it.
+
+    `since` is when they agreed to it. `paused_until` is only there while a pause is running.
+    """
 
     state: str = ""
+    since: datetime | None = None
     paused_until: datetime | None = None
     left_at: datetime | None = None
 
@@ -33,15 +38,18 @@ class Standing:
 
 def standing_with(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> Standing:
     """The liveliest of the person's wishes for the digest. A pause that is over is none."""
-    query = select(WISHES.c.state, WISHES.c.paused_until, WISHES.c.left_at).where(*_mine(subscriber, digest))
-    found = [
-        Standing(state="active")
-        if row.state == "paused" and row.paused_until is not None and row.paused_until <= now
-        else Standing(state=row.state, paused_until=row.paused_until, left_at=row.left_at)
-        for row in connection.execute(query)
-    ]
+    columns = (WISHES.c.state, WISHES.c.consent_at, WISHES.c.paused_until, WISHES.c.left_at)
+    rows = connection.execute(select(*columns).where(*_mine(subscriber, digest))).all()
+    found = [_standing(row, now) for row in rows]
     order = ("active", "paused", "pending", "left")
     return min(found, key=lambda one: (order.index(one.state), -(one.left_at or now).timestamp()), default=Standing())
+
+
+def _standing(row: Any, now: datetime) -> Standing:
+    rests = row.state == "paused" and (row.paused_until is None or row.paused_until > now)
+    state = "active" if row.state == "paused" and not rests else row.state
+    until = row.paused_until if rests else None
+    return Standing(state=state, since=row.consent_at, paused_until=until, left_at=row.left_at)
 
 
 def leave(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, cast
+from unicodedata import normalize
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -70,8 +71,9 @@ LANGUAGE = message("We write to you in this language: %(language)s. From the nex
 ZONE = message("Your time zone is %(zone)s.")
 TOPICS = message("Your topics are kept, and count from the next edition.")
 PAUSED = message("Paused until %(day)s. That holds at once.")
+UNDONE = message("You are subscribed as before.")
 RESUMED = message("It comes again, from the next edition.")
-ACCESS_SENT = message("We write to %(address)s. The link in that mail opens everything for 15 minutes.")
+ACCESS_SENT = message("We write to %(address)s. The link in that mail opens for 15 minutes.")
 ADDRESS_SENT = message(
     "We write to %(address)s. Once you press the button in that mail, it is your address; until then, nothing changes."
 )
@@ -231,20 +233,18 @@ class Managing:
             self._digest(session, reader, row, shown.digests[row.id or 0], spoken, own=own)
             for row in rows if row.id in shown.digests and (own or shown.digests[row.id or 0].lives)
         ]  # fmt: skip
-        lives = any(view["id"] == reader.digest_id and view["lives"] for view in views)
-        press, path = self.pages.press, self._path
+        press, path, topics = self.pages.press, self._path, _topic_views(session, shown, spoken)
         known = {
             "saved": saved, "faults": {name: spoken.gettext(FAULTS[said]) for name, said in (faults or {}).items()},
             "own": own, "fields": self.honoured, "digests": views, "hours": HOURS,
             "frequencies": _said(FREQUENCIES, spoken), "days": _said(DAY_NAMES, spoken),
-            "topic_wishes": _said(TOPIC_WISHES, spoken), "topics": _topic_views(session, shown, spoken),
-            "open_topics": bool(shown.topics) or any(name.startswith("topic.") for name in faults or {}),
+            "topic_wishes": _said(TOPIC_WISHES, spoken), "topics": topics, "chosen_topics": _chosen(topics, spoken),
+            "open_topics": any(name.startswith("topic.") for name in faults or {}),
             "chosen_language": shown.language, "zone": shown.zone, "zones": _with(shown.zone),
             "action": self.pages.here(press.links.own(reader.token)) if own else path(reader), "new_email": "",
             "access": path(reader, "access"), "wording": _own_wording(spoken).words,
             "move": self.pages.here(press.links.own(reader.token)) + "/address",
-            "pause": path(reader, "pause") if lives and not own else "",
-            "leave": path(reader, "leave") if lives and not own else "", **names,
+            **names,
         }  # fmt: skip
         address = {"email": reader.email} if own else {}
         status = 422 if known["faults"] else 200
@@ -255,13 +255,12 @@ class Managing:
     ) -> dict[str, Any]:
         standing = leaving.standing_with(session.connection(), reader.id, row.id or 0, now=self.pages.clock())
         offered = {"email": False, **wish.channels} if own else {name: on for name, on in wish.channels.items() if on}
-        until = standing.paused_until
         there = replace(reader, digest_id=row.id or 0, digest=records.digest_value(row))
         return {
             "id": row.id, "name": row.name, "lives": wish.lives, "frequency": wish.frequency, "days": wish.days,
-            "hour": wish.hour, "rests": standing.state == "paused",
-            "paused": spoken.date(until.astimezone(ZoneInfo(reader.zone)).date()) if until and standing.state == "paused" else "",
-            "pause": self._path(there, "pause"),
+            "hour": wish.hour, "rests": standing.state == "paused", "paused": _day(standing.paused_until, reader, spoken),
+            "since": _day(standing.since, reader, spoken) if standing.state == "active" else "",
+            "pause": "" if own else self._path(there, "pause"), "leave": "" if own else self._path(there, "leave"),
             "channels": [(name, spoken.gettext(CHANNELS[name]), on) for name, on in offered.items()],
         }  # fmt: skip
 
@@ -317,9 +316,8 @@ class Managing:
         if standing.state in {"", "left"}:
             return self._left(session, reader)
         spoken, today = self.pages.words(reader.language), self._today(reader)
-        if not done and standing.state == "paused" and standing.paused_until:
-            day = standing.paused_until.astimezone(ZoneInfo(reader.zone)).date()
-            done = spoken.gettext(PAUSED) % {"day": spoken.date(day)}
+        if not done and (day := _day(standing.paused_until, reader, spoken)):
+            done = spoken.gettext(PAUSED) % {"day": day}
         choices = [
             (str(days), spoken.gettext(label), spoken.date(today + timedelta(days=days)))
             for days, label in PAUSES.items()
@@ -366,7 +364,7 @@ class Managing:
             back = leaving.undo(session.connection(), reader.id, reader.digest_id, now=self.pages.clock())
             if not back and self._standing(session, reader).state == "left":
                 return self._left(session, reader)
-            return self._preferences(session, reader, saved=[self.pages.words(reader.language).gettext(RESUMED)])
+            return self._preferences(session, reader, saved=[self.pages.words(reader.language).gettext(UNDONE)])
 
     def why(self, request: Request, token: str, form: Form) -> Response:
         with writing(self.pages.press.engine) as session:
@@ -464,6 +462,11 @@ def _said(labels: Mapping[str, str], spoken: Words) -> list[tuple[str, str]]:
     return [(value, spoken.gettext(label)) for value, label in labels.items()]
 
 
+def _day(at: datetime | None, reader: Reader, spoken: Words) -> str:
+    """The day of a moment, where the reader is; empty for none."""
+    return spoken.date(at.astimezone(ZoneInfo(reader.zone)).date()) if at is not None else ""
+
+
 def _own_wording(spoken: Words) -> signup.Wording:
     agreed = message(
         "You agree to receive by email, at this address, what you tick here. You can leave at any time, with one click."
@@ -501,7 +504,13 @@ def _topic_views(session: Session, wishes: Wishes, spoken: Words) -> list[dict[s
         }
         for row in rows
     ]  # fmt: skip
-    return sorted(views, key=lambda view: view["label"])
+    return sorted(views, key=lambda view: normalize("NFKD", view["label"]).casefold())
+
+
+def _chosen(topics: list[dict[str, str]], spoken: Words) -> str:
+    """What was chosen of the topics, in one line: "More: Korea. Less: Economy, Asia."; empty for nothing."""
+    said = {wish: ", ".join(view["label"] for view in topics if view["wish"] == wish) for wish in ("more", "less")}
+    return " ".join(f"{spoken.gettext(TOPIC_WISHES[wish])}: {labels}." for wish, labels in said.items() if labels)
 
 
 def _with(zone: str) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
