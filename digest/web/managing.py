@@ -1,10 +1,10 @@
 """What readers do by the links in their mails: preferences, a pause, leaving; and by one mailed anew, what only they may."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, cast
-from unicodedata import normalize
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -504,7 +504,7 @@ def _topic_views(session: Session, wishes: Wishes, spoken: Words) -> list[dict[s
         }
         for row in rows
     ]  # fmt: skip
-    return sorted(views, key=lambda view: normalize("NFKD", view["label"]).casefold())
+    return sorted(views, key=lambda view: unicodedata.normalize("NFKD", view["label"]).casefold())
 
 
 def _chosen(topics: list[dict[str, str]], spoken: Words) -> str:
