@@ -31,9 +31,7 @@ def asked(email="ana@example.net", *, digest=1, block="192.0.2.0/24", **fields):
 
 def ask(engine, one=None, *, now=NOW, limits=None, **fields):
     with writing(engine) as session:
-        return signup.ask(
-            session.connection(), one or asked(**fields), keys=KEYS, limits=limits or Limits(), now=now
-        )
+        return signup.ask(session.connection(), one or asked(**fields), keys=KEYS, limits=limits or Limits(), now=now)
 
 
 def confirm(engine, *digests, email_hash=HASH, now=NOW, proof="p" * 40):
@@ -119,7 +117,9 @@ def test_the_brake_grips_once_and_lets_go_after_an_hour(house):
     assert [answer.refused for answer in answers] == ["", "", "", "brake", "brake", "brake"]
     assert [answer.tripped for answer in answers] == [False, False, False, True, False, False]
     assert ask(house, email="r0@example.net", limits=few).refused == "brake", "whoever asked before is told the same"
-    assert ask(house, email="r4@example.net", limits=few, now=NOW + timedelta(hours=1)).wanted, "nobody's day was used up"
+    assert ask(house, email="r4@example.net", limits=few, now=NOW + timedelta(hours=1)).wanted, (
+        "nobody's day was used up"
+    )
 
 
 def test_ten_thousand_scripted_sign_ups_ask_each_mailbox_once_and_trip_the_brake_once(sqlite_engine):
@@ -128,7 +128,9 @@ def test_ten_thousand_scripted_sign_ups_ask_each_mailbox_once_and_trip_the_brake
     limits, wanted, tripped, refused = Limits(block=40, brake=400), [], 0, 0
     for n in range(10_000):
         email = f"reader{n % 1000}@example{n % 7}.net" if n % 2 else f"READER{n % 1000}@EXAMPLE{n % 7}.net"
-        answer = ask(sqlite_engine, email=email.replace("READER", "reader"), block=f"10.{n % 300}.0.0/24", limits=limits)
+        answer = ask(
+            sqlite_engine, email=email.replace("READER", "reader"), block=f"10.{n % 300}.0.0/24", limits=limits
+        )
         wanted += [answer.wanted.email_hash] if answer.wanted else []
         tripped += answer.tripped
         refused += bool(answer.refused)
@@ -159,7 +161,9 @@ def test_any_name_of_a_client_has_a_block(client):
 
 def test_counts_name_nobody(house):
     ask(house)
-    assert all(len(row.key) == 16 and b"ana" not in row.key and b"192" not in row.key for row in rows(house, "signup_count"))
+    assert all(
+        len(row.key) == 16 and b"ana" not in row.key and b"192" not in row.key for row in rows(house, "signup_count")
+    )
 
 
 # the mailbox's word -------------------------------------------------------------------------------------------------
@@ -170,8 +174,18 @@ def test_a_word_makes_the_subscriber_and_the_consent_with_its_proof(house):
     made = confirm(house, now=NOW + timedelta(hours=2))
     assert made.digests == (1,)
     (person,), (wish,) = rows(house, "subscriber"), rows(house, "subscription")
-    assert (person.email, person.language, person.zone, person.email_hash) == ("ana@example.net", "es", "Europe/Madrid", HASH)
-    assert (wish.state, wish.channel, wish.consent_at, wish.confirmed_at) == ("active", "email", NOW, NOW + timedelta(hours=2))
+    assert (person.email, person.language, person.zone, person.email_hash) == (
+        "ana@example.net",
+        "es",
+        "Europe/Madrid",
+        HASH,
+    )
+    assert (wish.state, wish.channel, wish.consent_at, wish.confirmed_at) == (
+        "active",
+        "email",
+        NOW,
+        NOW + timedelta(hours=2),
+    )
     assert (wish.consent_source, wish.consent_wording, wish.consent_proof) == ("page", WORDS.version, "p" * 40)
     assert not rows(house, "signup")
 
