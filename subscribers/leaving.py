@@ -74,6 +74,14 @@ def say_why(connection: Connection, subscriber: int, digest: int, why: str, *, n
         connection.execute(WISHES.update().where(*_mine(subscriber, digest), *gone).values(left_why=why))
 
 
+def whys(connection: Connection, digest: int) -> dict[str, int]:
+    """How many readers have left a digest, by what they said; empty for those who said nothing. On two channels is once."""
+    gone = (WISHES.c.digest_id == digest, WISHES.c.state == "left")
+    query = select(WISHES.c.left_why, func.count(WISHES.c.subscriber_id.distinct())).where(*gone)
+    counts = {why: number for why, number in connection.execute(query.group_by(WISHES.c.left_why))}  # noqa: C416
+    return {why: counts.get(why, 0) for why in (*WHY, "")}
+
+
 def pause(connection: Connection, subscriber: int, digest: int, until: datetime) -> int:
     """Rest from a digest on every channel until then; how many wishes rest."""
     living = or_(WISHES.c.state == "active", WISHES.c.state == "paused")

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from digest import records
 from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
+from digest.delivery_ids import delivery_token
 from digest.errors import NotReadyError
 from digest.languages import Words, message
-from digest.links import delivery_token
 from digest.models import AuditRow, DigestRow, EditionRow, MailingRow, ServiceRow, SubscriberRow
 from digest.press import outbox_only
 from digest.values import Digest, ServiceKind

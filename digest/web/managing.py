@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from digest import records
 from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
+from digest.delivery_ids import PURPOSE
 from digest.languages import Words, message
-from digest.links import PURPOSE
 from digest.models import DigestRow, SubscriberRow, TopicRow
 from digest.values import Digest, ServiceKind
 from digest.web.forms import Form, first, form_of

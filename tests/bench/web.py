@@ -17,7 +17,7 @@ from statistics import quantiles
 
 from digest.database import open_engine
 from digest.deliveries import balance_of, deliver
-from digest.links import delivery_token
+from digest.delivery_ids import delivery_token
 from digest.press import Press
 from digest.settings import Settings, read_settings
 from digest.transports import outbox, smtp

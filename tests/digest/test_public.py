@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digest.database import writing
-from digest.links import delivery_token
+from digest.checkup import signups
+from digest.database import reading, writing
+from digest.delivery_ids import TOKEN_LENGTH, delivery_token
 from digest.models import SuppressionRow
 from digest.web.forms import MOST_BYTES, form_token
 from digest.web.managing import HONOURED, MAILS_A_DAY
@@ -281,7 +282,7 @@ def test_tokens_forged_cut_and_swapped_get_the_same_page_as_unknown_ones_and_cha
     tokens = {purpose: path.rpartition("/")[2] for purpose, path in tokens.items()}
     ana = tokens["delivery"]
     spoiled = {
-        "made up": "A" * 28, "nothing like it": "nonsense", "cut": ana[:-1], "longer": ana + "A", "in other letters": ana.swapcase(),
+        "made up": "A" * TOKEN_LENGTH, "nothing like it": "nonsense", "cut": ana[:-1], "longer": ana + "A", "in other letters": ana.swapcase(),
         "another's body with her mac": ben[:12] + ana[12:], "of nobody": delivery_token(house.press.keys, 999, 1),
     }  # fmt: skip
     before = house.everything()
@@ -555,10 +556,20 @@ def test_a_flood_is_braked_and_somebody_is_told_once(tmp_path, caplog):
         assert len(told) == 1
         assert caplog.text.count("Sign-ups are braked") == 1
         assert "@example.net" not in caplog.text + repr(told)
+        assert doctor_on(house) == ("bad", "braked: 5 were asked within the hour")
         house.send()
         assert len(house.mails()) == 5
         house.later(hours=1)
         assert house.sign_up("r9@example.net").status_code == 200
+        assert doctor_on(house) == ("warn", "braked 1 times today; 6 wait for their word")
+        house.later(days=1)
+        assert doctor_on(house)[0] == "good"
+
+
+def doctor_on(house):
+    with reading(house.press.engine) as session:
+        found = signups.look(session, house.press.settings, house.now)
+    return found.verdict, found.words.partition(",")[0]
 
 
 def test_a_digest_that_cannot_be_sent_yet_takes_nobody(tmp_path):

@@ -16,8 +16,9 @@ from digest.channels.email import fill
 from digest.database import reading, writing
 from digest.deliveries import claim, deliver, due_services, resend_services, settle
 from digest.deliveries.services import LEAVES_WITHIN
+from digest.delivery_ids import delivery_token, purpose_of
 from digest.errors import AccountError
-from digest.links import Links, delivery_token, purpose_of
+from digest.links import Links
 from digest.models import ServiceRow, SuppressionRow
 from digest.paths import template_folders
 from digest.press import Press, deliver_services
@@ -38,7 +39,7 @@ READER = Recipient(
     delivery_id="d",
     address="ana@example.net",
     name="",
-    token="T" * 28,
+    token="T" * TOKEN_LENGTH,
     date="Thu, 06 Mar 2025 06:00:00 +0000",
 )
 TO = {"confirm": "/confirm/", "welcome": "/m/", "access": "/own/", "address": "/address/"}
@@ -100,7 +101,7 @@ def test_each_kind_is_written_in_both_parts_around_its_one_link(kind, language):
     mail = message_from_bytes(fill(printed, READER), policy=policy.default)
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     text, html = (mail.get_body((part,)).get_content() for part in ("plain", "html"))
-    link = f"{BASE}{TO[kind]}{'T' * 28}"
+    link = f"{BASE}{TO[kind]}{'T' * TOKEN_LENGTH}"
     assert link in text
     assert f'href="{link}"' in html
     assert set(re.findall(r"https://news\.example\.org/\S+(?=\s)", text)) >= set(
@@ -159,7 +160,7 @@ def test_its_link_opens_for_what_it_is_for_and_nothing_else(house):
     post(house, *[wanted(kind) for kind in ServiceKind])
     send(house)
     links = [
-        re.search(r"/(confirm|m|own|address)/([\w-]{28})(?=\s)", mail.get_body(("plain",)).get_content())
+        re.search(rf"/(confirm|m|own|address)/([\w-]{{{TOKEN_LENGTH}}})(?=\s)", mail.get_body(("plain",)).get_content())
         for mail in mails(house)
     ]
     purposes = {purpose_of(kind) for kind in ServiceKind}

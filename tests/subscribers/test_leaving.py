@@ -87,6 +87,14 @@ def test_why_is_one_of_a_few_words_and_only_of_who_has_left(house):
     assert [row.left_why for row in wishes(house)] == ["often", ""]
 
 
+def test_whys_count_readers_and_not_their_channels(house):
+    ana, ben, _cleo = readers(house, 3, channels=("email", "push"))
+    for who in (ana, ben):
+        do(house, leaving.leave, who, 1, now=NOW)
+    do(house, leaving.say_why, ana, 1, "dull", now=NOW)
+    assert do(house, leaving.whys, 1) == {"often": 0, "much": 0, "dull": 1, "other": 0, "": 1}
+
+
 def test_a_pause_rests_every_channel_and_ends_by_itself(house):
     (ana,) = readers(house, 1, channels=("email", "push"))
     until = NOW + timedelta(days=2)
