@@ -59,7 +59,9 @@ class House:
 
     def mails(self, to: str = "") -> list[EmailMessage]:
         """All that left, in order."""
-        files = sorted(self.press.settings.outbox_folder.rglob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+        files = sorted(
+            self.press.settings.outbox_folder.glob("[!.]*/**/*.eml"), key=lambda file: file.stat().st_mtime_ns
+        )
         found = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
         return [mail for mail in found if to in {"", mail["To"].addresses[0].addr_spec}]
 
