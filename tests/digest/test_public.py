@@ -264,7 +264,7 @@ WAYS = (
     ("GET", "/own/{}"), ("POST", "/own/{}"), ("POST", "/own/{}/address"), ("GET", "/confirm/{}"), ("POST", "/confirm/{}"),
     ("GET", "/address/{}"), ("POST", "/address/{}"),
 )  # fmt: skip
-OWN_WAYS = {"delivery": "/m/", "access": "/own/", "confirm": "/confirm/", "address": "/address/"}
+OWN_WAYS = {"token": "/m/", "access": "/own/", "confirm": "/confirm/", "address": "/address/"}
 
 
 def test_tokens_forged_cut_and_swapped_get_the_same_page_as_unknown_ones_and_change_nothing(house):
@@ -278,9 +278,9 @@ def test_tokens_forged_cut_and_swapped_get_the_same_page_as_unknown_ones_and_cha
     house.later(days=1)
     ben = house.subscribe("cleo@example.net").rpartition("/")[2]
     house.later(days=-1)
-    tokens = {"delivery": mine, "access": own, "confirm": confirm, "address": address}
+    tokens = {"token": mine, "access": own, "confirm": confirm, "address": address}
     tokens = {purpose: path.rpartition("/")[2] for purpose, path in tokens.items()}
-    ana = tokens["delivery"]
+    ana = tokens["token"]
     spoiled = {
         "made up": "A" * TOKEN_LENGTH, "nothing like it": "nonsense", "cut": ana[:-1], "longer": ana + "A", "in other letters": ana.swapcase(),
         "another's body with her mac": ben[:12] + ana[12:], "of nobody": delivery_token(house.press.keys, 999, 1),

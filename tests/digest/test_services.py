@@ -16,7 +16,7 @@ from digest.channels.email import fill
 from digest.database import reading, writing
 from digest.deliveries import claim, deliver, due_services, resend_services, settle
 from digest.deliveries.services import LEAVES_WITHIN
-from digest.delivery_ids import delivery_token, purpose_of
+from digest.delivery_ids import TOKEN_LENGTH, delivery_token, purpose_of
 from digest.errors import AccountError
 from digest.links import Links
 from digest.models import ServiceRow, SuppressionRow
@@ -169,7 +169,7 @@ def test_its_link_opens_for_what_it_is_for_and_nothing_else(house):
         for link in links:
             opens = [one for one in purposes if bearer_of(session.connection(), KEYS, link[2], purpose=one)]
             opened_by[link[1]] = opens
-    assert opened_by == {"confirm": ["confirm"], "m": ["delivery"], "own": ["access"], "address": ["address"]}
+    assert opened_by == {"confirm": ["confirm"], "m": ["token"], "own": ["access"], "address": ["address"]}
 
 
 def test_service_messages_are_claimed_before_an_edition_that_was_there_first(house):
@@ -350,7 +350,7 @@ def test_a_bearer_knows_whose_and_which_and_by_which_message(house):
     with reading(house.engine) as session:
         one = bearer_of(session.connection(), KEYS, token, purpose="access")
     assert (one.subscriber, one.digest, one.opened_at, one.email) == (ana, 1, NOW, "ana@example.net")
-    assert re.fullmatch(r"[0-9a-f]{40}", one.proof)
+    assert re.fullmatch(r"[0-9a-f]{32}", one.proof)
 
 
 def test_a_token_to_a_number_that_was_never_given_opens_nothing(house):
