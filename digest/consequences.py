@@ -12,6 +12,7 @@ from digest.deliveries import Mailed
 from digest.models import AuditRow, EventRow
 from digest.settings import Settings
 from digest.values import Event, EventKind
+from subscribers.leaving import leave
 from subscribers.suppressions import (
     BOUNCE,
     COMPLAINT,
@@ -20,7 +21,6 @@ from subscribers.suppressions import (
     STRENGTH,
     UNSUBSCRIBE,
     Why,
-    leave,
     suppress,
 )
 

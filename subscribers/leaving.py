@@ -52,9 +52,18 @@ def _standing(row: Any, now: datetime) -> Standing:
     return Standing(state=state, since=row.consent_at, paused_until=until, left_at=row.left_at)
 
 
-def leave(connection: Connection, subscriber: int, digest: int, *, now: datetime) -> int:
-    """Leave a digest on every channel; how many wishes ended. Asked again, it changes nothing."""
+def leave(
+    connection: Connection, subscriber: int, digest: int, *, now: datetime, asked_at: datetime | None = None
+) -> int:
+    """
+    Leave a digest on every channel; how many wishes ended. Asked again, it changes nothing.
+
+    `asked_at`, of a word that took its time: what was wished for again since then goes on.
+    """
     going = WISHES.update().where(*_mine(subscriber, digest), WISHES.c.state != "left")
+    if asked_at is not None:
+        for at in (WISHES.c.consent_at, WISHES.c.confirmed_at):
+            going = going.where(or_(at.is_(None), at <= asked_at))
     return int(connection.execute(going.values(state="left", left_at=now)).rowcount)
 
 

@@ -1,16 +1,15 @@
-"""Addresses nothing may go to, known by their keyed hash alone, and why; and the end of a reader's wish."""
+"""Addresses nothing may go to, known by their keyed hash alone, and why."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from subscribers.models import SuppressionRow
 
 HELD = SuppressionRow.metadata.tables["suppression"]
-WISHES = SuppressionRow.metadata.tables["subscription"]
 
 DROPPED, SOFT_BOUNCES, BOUNCE, UNSUBSCRIBE, COMPLAINT = "dropped", "soft bounces", "bounce", "unsubscribe", "complaint"
 STRENGTH = {reason: rank for rank, reason in enumerate((DROPPED, SOFT_BOUNCES, BOUNCE, UNSUBSCRIBE, COMPLAINT))}
@@ -39,11 +38,3 @@ def suppress(connection: Connection, wanted: Mapping[bytes, Why], *, now: dateti
         update = HELD.update().where(HELD.c.email_hash == bindparam("hash"))
         connection.execute(update.values(reason=bindparam("why"), note=bindparam("words")), weaker)
     return fresh | {one["hash"] for one in weaker}
-
-
-def leave(connection: Connection, subscriber: int, digest: int, *, asked_at: datetime, now: datetime) -> int:
-    """End a reader's wishes for a digest on every channel, but for one that they asked for again after `asked_at`."""
-    row = WISHES.c
-    mine = (row.subscriber_id == subscriber, row.digest_id == digest, row.state != "left")
-    older = [or_(at.is_(None), at <= asked_at) for at in (row.consent_at, row.confirmed_at)]
-    return int(connection.execute(WISHES.update().where(*mine, *older).values(state="left", left_at=now)).rowcount)

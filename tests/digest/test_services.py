@@ -13,11 +13,13 @@ from sqlmodel import select as rows
 from digest import deliveries, press
 from digest.bearers import bearer_of
 from digest.channels.email import fill
+from digest.consequences import Policy
 from digest.database import reading, writing
 from digest.deliveries import claim, deliver, due_services, resend_services, settle
 from digest.deliveries.services import LEAVES_WITHIN
-from digest.delivery_ids import TOKEN_LENGTH, delivery_token, purpose_of
+from digest.delivery_ids import TOKEN_LENGTH, delivery_id, delivery_token, purpose_of
 from digest.errors import AccountError
+from digest.events import hear
 from digest.links import Links
 from digest.models import ServiceRow, SuppressionRow
 from digest.paths import template_folders
@@ -25,7 +27,7 @@ from digest.press import Press, deliver_services
 from digest.render import Printer
 from digest.services import Services, proof
 from digest.settings import Settings
-from digest.values import DeliveryState, MailingState, Receipt, Recipient, ServiceKind
+from digest.values import DeliveryState, Event, EventKind, MailingState, Receipt, Recipient, ServiceKind
 from subscribers.signup import KEPT, MessageWanted
 from subscribers.tokens import address_hash
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
@@ -320,6 +322,30 @@ def test_a_message_that_is_put_off_is_due_again_in_its_time(house):
     assert due_services(house.engine, now=later) == [mailing]
     assert send(house, now=later) == 1
     assert len(mails(house)) == 1
+
+
+# what comes back ----------------------------------------------------------------------------------------------------
+
+
+def test_a_welcome_can_be_left_by_mail_and_what_a_server_says_of_a_confirmation_counts(house):
+    (ana,) = readers(house.engine, 1)
+    welcome, confirm = post(house, wanted(ServiceKind.WELCOME, subscriber=ana), wanted(email="ben@example.net"))
+    send(house)
+    told = [
+        Event(delivery_token(KEYS, welcome, 1), EventKind.LEFT, NOW.timestamp() + 60),
+        Event(
+            delivery_id(KEYS.hash_key, mailing=confirm, number=1, opened=int(NOW.timestamp())),
+            EventKind.BOUNCED,
+            0.0,
+            True,
+        ),
+    ]
+    heard = hear(house.engine, told, keys=KEYS, policy=Policy(), provider="bounces", now=NOW + timedelta(hours=1))
+    assert (heard.left, heard.suppressed) == (1, 1)
+    with reading(house.engine) as session:
+        assert session.scalar(select(TABLE["subscription"].c.state)) == "left"
+        held = session.scalars(select(TABLE["suppression"].c.email_hash)).all()
+    assert held == [address_hash(KEYS.hash_key, "ben@example.net")]
 
 
 # what is kept -------------------------------------------------------------------------------------------------------
