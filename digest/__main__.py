@@ -672,6 +672,14 @@ def subscribers_count(
     people.count(door.home, digest, as_json=as_json)
 
 
+@subscribers_app.command("why")
+def subscribers_why(digest: Slug, as_json: Json = False) -> None:
+    """Why readers left a digest, as far as they cared to say."""
+    from digest.commands import people
+
+    people.why(door.home, digest, as_json=as_json)
+
+
 What = Annotated[str, typer.Argument(metavar="NAME|RULE", help="A saved segment, or a rule.")]
 
 

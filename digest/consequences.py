@@ -13,6 +13,7 @@ from digest.models import AuditRow, EventRow
 from digest.settings import Settings
 from digest.values import Event, EventKind
 from subscribers.audience import PEOPLE
+from subscribers.leaving import leave
 from subscribers.suppressions import (
     BOUNCE,
     COMPLAINT,
@@ -21,7 +22,6 @@ from subscribers.suppressions import (
     STRENGTH,
     UNSUBSCRIBE,
     Why,
-    leave,
     suppress,
 )
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
 )
 from sqlmodel import Session
 
+from digest import precedence
 from digest.errors import StorageError
 
 T = TypeVar("T")
@@ -51,9 +52,17 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+        event.listen(engine, "commit", precedence.over)
+        event.listen(engine, "rollback", precedence.over)
+        event.listen(engine, "close", precedence.forget)
     else:
         event.listen(engine, "connect", _end_sleepers)
     return engine
+
+
+def people_first(engine: Engine) -> Engine:
+    """The same engine for what a person waits for: on SQLite, what it writes goes before what machines write."""
+    return engine.execution_options(first=True)
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
@@ -70,8 +79,16 @@ def _end_sleepers(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("reads", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    (precedence.go_first if options.get("first", False) else precedence.give_way)(connection)
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except BaseException:
+        precedence.over(connection)
+        raise
 
 
 @contextmanager

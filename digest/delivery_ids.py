@@ -13,6 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from digest.values import ServiceKind
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ _ID = struct.Struct(">IIII")  # mailing, number, opening, zero
 _TOKEN = struct.Struct(">IIQ")  # mailing, number, zero
 _HEAD = 2  # bytes before a token's block: the key's version, and zero, so that base64 comes out even
 _SIZE = _HEAD + _TOKEN.size
+PURPOSE = "token"
+"""What a link in an edition or a welcome is for. Those of other service messages are for one thing each: see `purpose_of`."""
+
 LENGTH = 2 * _ID.size  # hexadecimal digits of an id
 TOKEN_LENGTH = _SIZE // 3 * 4  # signs of a token
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -65,23 +69,32 @@ def read_delivery_id(key: bytes, text: str) -> Named | None:
     return None if rest else Named(*named)
 
 
-def delivery_tokens(keys: Keys, numbers: Sequence[int], *, mailing: int) -> list[str]:
+def purpose_of(service: str | None) -> str:
+    """What the tokens of a mailing's deliveries are good for; `service` is the kind of a service message."""
+    return PURPOSE if service in {None, ServiceKind.WELCOME} else str(service)
+
+
+def delivery_tokens(keys: Keys, numbers: Sequence[int], *, mailing: int, purpose: str = PURPOSE) -> list[str]:
     """The one token of each of these deliveries, by the newest key: by it the press knows whose link was opened."""
     pack, head, size = _TOKEN.pack, bytes((keys.current, 0)), _TOKEN.size
     blocks = b"".join([pack(mailing, number, 0) for number in numbers])
-    sealed = _cipher(keys.token_keys[keys.current], b"token").encryptor().update(blocks)
+    sealed = _cipher(keys.token_keys[keys.current], purpose.encode()).encryptor().update(blocks)
     whole = b"".join([head + sealed[at : at + size] for at in range(0, len(sealed), size)])
     tokens = b2a_base64(whole, newline=False).translate(_TO_URL).decode()
     return [tokens[at : at + TOKEN_LENGTH] for at in range(0, len(tokens), TOKEN_LENGTH)]
 
 
-def delivery_token(keys: Keys, mailing: int, number: int) -> str:
+def delivery_token(keys: Keys, mailing: int, number: int, purpose: str = PURPOSE) -> str:
     """One of `delivery_tokens`."""
-    return delivery_tokens(keys, [number], mailing=mailing)[0]
+    return delivery_tokens(keys, [number], mailing=mailing, purpose=purpose)[0]
 
 
-def read_delivery_token(keys: Keys, token: str) -> tuple[int, int] | None:
-    """(mailing, number), or None for a token that is not ours or not whole. Older keys open what they sealed."""
+def read_delivery_token(keys: Keys, token: str, purpose: str = PURPOSE) -> tuple[int, int] | None:
+    """
+    (mailing, number), or None for a token that is not ours, not whole, or for something else.
+
+    Older keys open what they sealed.
+    """
     if len(token) != TOKEN_LENGTH or not token.isascii() or "+" in token or "/" in token:
         return None
     try:
@@ -90,7 +103,7 @@ def read_delivery_token(keys: Keys, token: str) -> tuple[int, int] | None:
         return None
     if len(body) != _SIZE or body[1] or (key := keys.token_keys.get(body[0])) is None:
         return None
-    mailing, number, rest = _TOKEN.unpack(_cipher(key, b"token").decryptor().update(body[_HEAD:]))
+    mailing, number, rest = _TOKEN.unpack(_cipher(key, purpose.encode()).decryptor().update(body[_HEAD:]))
     return None if rest else (mailing, number)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 import idna
 
@@ -86,6 +86,19 @@ def fetch(
         for_good = for_good and answer.status in MOVED_FOR_GOOD
         permanent = url if for_good else permanent
     raise SourceError(f"{url} redirects more than {limits.redirects} times: give the address where it ends.")
+
+
+def post(url: str, form: Mapping[str, str], *, limits: Limits | None = None, allow: Sequence[str] = ()) -> Fetched:
+    """
+    POST a form's fields to an address that `fetch` would get. A redirect is not followed: it would carry them elsewhere.
+
+    Raises:
+        SourceError: as `fetch`.
+    """
+    limits = limits or Limits()
+    asked = {"content-type": "application/x-www-form-urlencoded"}
+    deadline = time.monotonic() + limits.seconds
+    return _exchange(_target(url), limits, allow, deadline, asked, urlencode(form).encode())
 
 
 def read_file(path: Path, *, limits: Limits | None = None) -> Fetched:
@@ -202,23 +215,25 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _exchange(
-    target: SplitResult, limits: Limits, allow: Sequence[str], deadline: float, asked: Mapping[str, str]
-) -> Fetched:
+    target: SplitResult, limits: Limits, allow: Sequence[str], deadline: float, asked: Mapping[str, str],
+    body: bytes | None = None,
+) -> Fetched:  # fmt: skip
     name = target.netloc
     with _in_words(name, limits, deadline), _connected(target, limits, allow, deadline) as sock:
         connection = _Connection(target.hostname or "", _port(target), sock)
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         headers = {"host": name, "user-agent": AGENT, "accept": ACCEPT, "accept-encoding": "gzip, deflate", **asked}
-        connection.request("GET", path, headers={**headers, "connection": "close"})
+        headers["connection"] = "close"
+        connection.request("GET" if body is None else "POST", path, body, headers)
         response = connection.getresponse()
         told = {key.lower(): value for key, value in response.getheaders()}
         if response.status in MOVED or response.status == NOT_MODIFIED:
             return Fetched(status=response.status, url="", headers=told)
         pieces = bounded(iter(lambda: response.read1(CHUNK), b""), told.get("content-encoding", ""), name, limits.bytes)
-        body = b"".join(pieces)
+        said = b"".join(pieces)
         if response.length:
             raise SourceError(f"{name} broke off its answer: it is tried again later.")
-        return Fetched(status=response.status, url="", headers=told, body=unpacked_again(body, name, limits.bytes))
+        return Fetched(status=response.status, url="", headers=told, body=unpacked_again(said, name, limits.bytes))
 
 
 @contextmanager

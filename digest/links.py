@@ -22,6 +22,22 @@ class Links:
         parts = [on.isoformat(), *([kind] if kind != EditionKind.DAILY else []), *([name] if name else [])]
         return f"{self.base_url}/e/{quote(digest)}/{quote('-'.join(parts))}"
 
+    def sign_up(self, digest: str) -> str:
+        """Where a digest is asked for."""
+        return f"{self.base_url}/d/{quote(digest)}"
+
+    def confirm(self, token: str) -> str:
+        """A page with one button, by which a sign-up becomes true."""
+        return f"{self.base_url}/confirm/{token}"
+
+    def own(self, token: str) -> str:
+        """For 15 minutes: all that is kept of a reader, and what only they may do with it."""
+        return f"{self.base_url}/own/{token}"
+
+    def address(self, token: str) -> str:
+        """A page with one button, by which a new address becomes true."""
+        return f"{self.base_url}/address/{token}"
+
     def preferences(self, token: str) -> str:
         """The reader's page: hour, days, topics."""
         return f"{self.base_url}/m/{token}"

@@ -16,29 +16,32 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from digest.values import BatchState, DeliveryState, EditionKind, EditionState, Fallback, MailingState
+from digest.values import BatchState, DeliveryState, EditionKind, EditionState, Fallback, MailingState, ServiceKind
 from subscribers.models import (  # one metadata holds every table of the house
     CHANNELS,
+    EMPTY,
     ActivityRow,
+    CountRow,
     ImportRow,
     SegmentRow,
+    SignupRow,
     SubscriberRow,
     SubscriberTopicRow,
     SubscriptionRow,
     SuppressionRow,
+    WordingRow,
     one_of,
 )
 
 __all__ = [
-    "ActivityRow", "AuditRow", "BatchRow", "ClusterRow", "DeliveryRow", "DigestRow", "EditionRow", "EditionVersionRow", "EventRow",
-    "ImportRow", "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "SlotRow", "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow",
-    "SubscriptionRow", "SuppressionRow", "TopicRow",
+    "ActivityRow", "AuditRow", "BatchRow", "ClusterRow", "CountRow", "DeliveryRow", "DigestRow", "EditionRow",
+    "EditionVersionRow", "EventRow", "ImportRow", "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow",
+    "SourceRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow", "TopicRow", "WordingRow",
 ]  # fmt: skip
 
 
-EMPTY = {"server_default": text("''")}
 ZERO = {"server_default": text("0")}
-"""For columns that came later: rows that were there before need a value."""
+"""As EMPTY, for numbers."""
 
 
 def _json(default: type[list[Any]] | type[dict[str, Any]]) -> Any:
@@ -234,7 +237,11 @@ class SlotRow(SQLModel, table=True):
 
 
 class ProofRow(SQLModel, table=True):
-    """One version of an edition printed for one variant on one channel; fields as in values.Proof."""
+    """
+    One version of an edition printed for one variant on one channel; fields as in values.Proof.
+
+    A service message's has no edition; its look is its kind.
+    """
 
     __tablename__ = "proof"
     __table_args__ = (
@@ -245,7 +252,7 @@ class ProofRow(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, primary_key=True)
-    edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")
+    edition_id: int | None = Field(default=None, foreign_key="edition.id", ondelete="CASCADE")
     version: int
     channel: str = Field(max_length=16)
     segment: str = Field(default="", max_length=80)
@@ -286,6 +293,27 @@ class MailingRow(SQLModel, table=True):
     filled_at: datetime
     finished_at: datetime | None = None
     reason: str = Field(default="", sa_column_kwargs=EMPTY)  # why it is paused
+
+
+class ServiceRow(SQLModel, table=True):
+    """
+    A mailing that is a service message: one person, one mail, and what its link may do (see digest.services).
+
+    The address is the message's own, for nobody may be subscribed there yet. `subscriber_id` is None until somebody is.
+    """
+
+    __tablename__ = "service"
+    __table_args__ = (one_of("kind", tuple(ServiceKind)), Index("ix_service_hash", "email_hash"))
+
+    mailing_id: int = Field(foreign_key="mailing.id", primary_key=True, ondelete="CASCADE")
+    kind: str = Field(max_length=16)
+    digest_id: int = Field(foreign_key="digest.id", ondelete="CASCADE")
+    subscriber_id: int | None = Field(default=None, foreign_key="subscriber.id", ondelete="CASCADE", index=True)
+    email: str = Field(max_length=320)
+    email_hash: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False))
+    opened_at: datetime = Field(index=True)
+    resent_at: datetime | None = None
+    used_at: datetime | None = None
 
 
 class BatchRow(SQLModel, table=True):

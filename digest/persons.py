@@ -37,7 +37,9 @@ def everything_of(house: Press, address: str, *, now: datetime) -> dict[str, Any
         connection = session.connection()
         person = found(connection, house, address)
         found_in = erasure.held(connection, person, digest_names(connection))
-        deliveries = traces.traces_of(connection, person.row.id, now=now) if person.row is not None else []
+        deliveries = (
+            traces.traces_of(connection, person.row.id, person.email_hash, now=now) if person.row is not None else []
+        )
         events = traces.events_of(
             connection, person.row.id if person.row is not None else None, person.email_hash.hex()
         )
@@ -150,11 +152,11 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
         person = found(connection, house, address)
         if person.row is None:
             return _erased_before(session, person)
-        deliveries = traces.traces_of(connection, person.row.id, now=now)
+        deliveries = traces.traces_of(connection, person.row.id, person.email_hash, now=now)
         if any(one.in_hand for one in deliveries):
             raise NotReadyError("A message to them is being handed over at this moment: try again in a minute.")
         files = _remove_files(house, _files_of(session, house, deliveries))
-        traces.forget(connection, person.row.id, person.email_hash.hex(), deliveries)
+        traces.forget(connection, person.row.id, person.email_hash, deliveries)
         # the audit is only ever added to, but for this: whom its lines are about, and what a provider said of them
         theirs = AUDIT.update().where(AUDIT.c.subject == READER, AUDIT.c.subject_id == person.row.id)
         connection.execute(theirs.values(subject_id=0, detail={}))
@@ -178,7 +180,7 @@ def _files_of(session: Session, house: Press, deliveries: list[Trace]) -> Iterat
             yield from folder.rglob(f"*-{name}.*")
             continue
         if one.edition not in places:
-            places[one.edition] = press.place_of(session, session.get_one(EditionRow, one.edition))
+            places[one.edition] = press.folder_of(session, session.get_one(EditionRow, one.edition))
         yield outbox.file_of(folder, places[one.edition], one.channel, one.number, name)
 
 

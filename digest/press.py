@@ -23,13 +23,15 @@ from sqlmodel import Session, col, select
 from digest import deliveries, desk, editions, picking, proofs, records, segments, stories
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
-from digest.errors import DigestError, NotReadyError, StorageError, TransitionError
+from digest.errors import AccountError, ContentError, DigestError, NotReadyError, StorageError, TransitionError
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, MailingRow, ProofRow
+from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
 from digest.parts import load_part
 from digest.paths import template_folders
+from digest.services import Services
 from digest.settings import Settings
 from digest.values import EditionKind, EditionState, MailingState, Pick, Proof, Recipient
+from subscribers import signup
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ class Press:
     @cached_property
     def links(self) -> Links:
         return Links(self.settings.base_url)
+
+    @cached_property
+    def services(self) -> Services:
+        """What opens service messages."""
+        return Services(self.engine, lambda: self.printer, self.links, self.settings.email_transport)
 
 
 def today(press: Press, slug: str, now: datetime) -> date:
@@ -129,7 +136,7 @@ def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> Ed
     editions.move(edition.state, "approve", who=who)
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        records.demand_ready(digest, outbox_only=_outbox_only(press))
+        records.demand_ready(digest, outbox_only=outbox_only(press))
     proofs.demand_sound(print_proofs(press, edition, now=now))
     with writing(press.engine) as session:
         row = desk.locked(session, edition)
@@ -138,7 +145,8 @@ def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> Ed
         return desk.change(session, row, "approve", who=who, now=now)
 
 
-def _outbox_only(press: Press) -> bool:
+def outbox_only(press: Press) -> bool:
+    """Whether nothing leaves this disk."""
     return {press.settings.email_transport, press.settings.push_transport} == {OUTBOX}
 
 
@@ -198,14 +206,50 @@ def deliver(
     _begin(press, edition, now())
     mailing = mailing or _open(press, edition, now())
     keep_page(press, edition)
-    with opened_transports(press, edition) as (own, others):
+    with opened_transports(press) as transports:
         try:
             return deliveries.deliver(
-                press.engine, own, mailing=mailing, keys=press.keys, lease=press.settings.lease, clock=now, told=told,
-                stop=stop, others=others, stamps=press.stamps,
+                press.engine, transports(mailing), mailing=mailing, keys=press.keys, lease=press.settings.lease, clock=now, told=told,
+                stop=stop, others=transports, stamps=press.stamps,
             )  # fmt: skip
         finally:
             follow_mailings(press, now())
+
+
+def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callable[[], bool] = lambda: False) -> int:
+    """
+    Hand over every service message that waits; how many there were. What is in doubt is tried once more.
+
+    Where another process is sending it takes them first of all, and here is only watched. A refused account keeps them
+    waiting: they are not paused as an edition is, for nobody would think of resuming them.
+
+    Raises:
+        NotReadyError: the database is an older copy of itself, and nobody has said yet what is to be done.
+        StorageError, TransportError: nothing can go on now; what did not leave waits.
+    """
+    demand_not_restored(press, now())
+    deliveries.resend_services(press.engine, now=now())
+    due = deliveries.due_services(press.engine, now=now())
+    with opened_transports(press) as transports:
+        for mailing in due:
+            try:
+                deliveries.deliver(
+                    press.engine, transports(mailing), mailing=mailing, keys=press.keys, lease=press.settings.lease,
+                    clock=now, stop=stop, others=transports, stamps=press.stamps, kinds=(deliveries.SERVICE,),
+                )  # fmt: skip
+            except (AccountError, ContentError):
+                deliveries.resume(press.engine, mailing, now=now())
+                raise
+            if stop():
+                break
+    return len(due)
+
+
+def tidy(press: Press, *, now: datetime) -> None:
+    """Remove what has had its time: sign-ups that nobody confirmed, and the addresses of service messages."""
+    with writing(press.engine) as session:
+        signup.purge(session.connection(), now=now)
+        deliveries.purge_services(session.connection(), now=now)
 
 
 def follow_mailings(press: Press, now: datetime) -> None:
@@ -317,7 +361,12 @@ def attend(
     told: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """One look at everything: deadlines that have passed are kept, approved editions are delivered. `stop` as in `deliver`."""
+    """One look at everything: service messages leave, deadlines that have passed are kept, approved editions are delivered. `stop` as in `deliver`."""
+    try:
+        deliver_services(press, now=clock)
+        tidy(press, now=clock())
+    except DigestError as error:
+        told(f"Service messages wait: {error}")
     with reading(press.engine) as session:
         waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED, EditionState.SENDING)
         due = session.exec(select(EditionRow).where(col(EditionRow.state).in_(waiting))).all()
@@ -402,11 +451,9 @@ def counts(press: Press, edition: EditionRow) -> dict[str, Any]:
 
 
 @contextmanager
-def opened_transports(
-    press: Press, edition: EditionRow
-) -> Iterator[tuple[dict[str, "Transport"], Callable[[int], dict[str, "Transport"]]]]:
+def opened_transports(press: Press) -> Iterator[Callable[[int], dict[str, "Transport"]]]:
     """
-    The transports that the settings name for each channel, for this edition and for that of any other mailing.
+    What gives a mailing the transports that the settings name for each channel.
 
     One connection to a provider serves them all; only an outbox has a place of its own for each edition.
     """
@@ -414,7 +461,8 @@ def opened_transports(
     with ExitStack() as opened:
         shared: dict[str, Transport] = {}
 
-        def transports(where: str) -> dict[str, "Transport"]:
+        def transports(mailing: int) -> dict[str, "Transport"]:
+            where = place_of(press, mailing)
             return {name: shared.get(name) or opening(name, where) for name in names}
 
         def opening(name: str, where: str) -> "Transport":
@@ -425,22 +473,28 @@ def opened_transports(
                 shared[name] = transport
             return transport
 
-        def others(mailing: int) -> dict[str, "Transport"]:
-            with reading(press.engine) as session:
-                row = session.get_one(MailingRow, mailing)
-                other = session.get_one(EditionRow, row.edition_id)
-            return transports(place(press, other))
+        yield transports
 
-        yield transports(place(press, edition)), others
+
+def place_of(press: Press, mailing: int) -> str:
+    """A mailing's folder in the outbox: its edition's, or that of the day's service messages."""
+    with reading(press.engine) as session:
+        row = session.get_one(MailingRow, mailing)
+        edition = session.get(EditionRow, row.edition_id) if row.edition_id is not None else None
+        service = session.get(ServiceRow, mailing)
+        digest = session.get(DigestRow, service.digest_id) if service is not None else None
+    if edition is not None:
+        return place(press, edition)
+    return f"{digest.slug if digest else 'gone'}/{row.filled_at:%Y-%m-%d}-service"
 
 
 def place(press: Press, edition: EditionRow) -> str:
     """The edition's folder in the outbox, such as global/2026-11-23."""
     with reading(press.engine) as session:
-        return place_of(session, edition)
+        return folder_of(session, edition)
 
 
-def place_of(session: Session, edition: EditionRow) -> str:
+def folder_of(session: Session, edition: EditionRow) -> str:
     slug = session.get_one(DigestRow, edition.digest_id).slug
     tail = "-".join(part for part in (edition.kind if edition.kind != EditionKind.DAILY else "", edition.name) if part)
     return f"{slug}/{edition.local_date}{'-' + tail if tail else ''}"

@@ -49,6 +49,15 @@ class Printer:
         except jinja2.UndefinedError as fault:
             raise TemplateError(f"{name}: {fault.message}. templates/README.md lists every name.") from None
 
+    def text(self, name: str, words: Words, context: Mapping[str, object]) -> str:
+        """A written text part: no blanks at line ends, never two blank lines together. Raises as `page` does."""
+        lines: list[str] = []
+        for line in self.page(name, words, context).strip().split("\n"):
+            kept = line if line == "-- " else line.rstrip()
+            if kept or (lines and lines[-1]):
+                lines.append(kept)
+        return "\n".join(lines) + "\n"
+
     def mail(self, name: str, words: Words, context: Mapping[str, object]) -> str:
         """A template filled in, with its first style element put in line. Raises as `page` does."""
         return inline(self.page(name, words, context))

@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     sendgrid_webhook_key: str = ""
     soft_bounces: int = Field(default=5, ge=1, le=100)
     soft_bounce_days: int = Field(default=30, ge=1, le=30)
+    welcome: bool = True
+    signup_block: int = Field(default=20, ge=1)
+    signup_brake: int = Field(default=1000, ge=1)
+    signup_origins: Words = ()
+    captcha_url: str = ""
+    captcha_secret: SecretStr = SecretStr("")
+    captcha_field: str = "captcha"
+    captcha_script: str = ""
     listen: str = "127.0.0.1:8000"
     trusted_proxies: Words = ()
 
@@ -88,7 +96,9 @@ class Settings(BaseSettings):
             raise ValueError("weights are 0 or more, and at least one is above 0")
         return value
 
-    @field_validator("fetch_allow", "smtp_servers", "dkim_keys", "trusted_proxies", mode="before")
+    @field_validator(
+        "fetch_allow", "smtp_servers", "dkim_keys", "trusted_proxies", "signup_origins", mode="before"
+    )  # fmt: skip
     @classmethod
     def _split_words(cls, value: object) -> object:
         return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
@@ -125,6 +135,21 @@ class Settings(BaseSettings):
                 "use https://api.sendgrid.com or https://api.eu.sendgrid.com; the key travels with each request"
             )
         return value.rstrip("/")
+
+    @field_validator("signup_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", word):
+                raise ValueError(f"{word!r} is no origin such as https://www.example.org: no path, small letters")
+        return value
+
+    @field_validator("captcha_url", "captcha_script")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.:-]+/[\x21-\x7e]*", value):
+            raise ValueError("use a whole address, such as https://captcha.example.org/verify")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -179,6 +204,6 @@ def _in_words(error: ValidationError) -> str:
     fault = error.errors()[0]
     name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else PREFIX + "..."
     allowed = fault["msg"].removeprefix("Value error, ")
-    secret = name.removeprefix(PREFIX) in {"HASH_KEY", "TOKEN_KEYS", "SENDGRID_KEY", "SMTP_PASSWORD"}
+    secret = name.removeprefix(PREFIX) in {"HASH_KEY", "TOKEN_KEYS", "SENDGRID_KEY", "SMTP_PASSWORD", "CAPTCHA_SECRET"}
     held = "" if secret or name not in os.environ else f" ({os.environ[name]!r} is in the environment)"
     return f"{name} is wrong: {allowed}{held}. See .env.example for what it means."

@@ -40,6 +40,15 @@ class MailingState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ServiceKind(StrEnum):
+    """Which service message: to confirm a wish, to welcome, to hand out the 15-minute link, to confirm a new address."""
+
+    CONFIRM = "confirm"
+    WELCOME = "welcome"
+    ACCESS = "access"
+    ADDRESS = "address"
+
+
 class BatchState(StrEnum):
     READY = "ready"
     CLAIMED = "claimed"

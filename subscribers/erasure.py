@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, select
 
+from subscribers import signup
 from subscribers.addresses import normalise
 from subscribers.exporting import subscriptions_of, topics_of
 from subscribers.models import SubscriberRow
@@ -85,4 +86,5 @@ def erase(connection: Connection, person: Person, *, now: datetime) -> None:
     """
     if person.row is not None:
         connection.execute(PEOPLE.delete().where(PEOPLE.c.id == person.row.id))  # the rest goes with it
+    signup.forget(connection, [person.email_hash])
     suppress(connection, {person.email_hash: Why("erased", "")}, now=now)

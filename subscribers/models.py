@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Column, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -18,6 +18,9 @@ SQLModel.metadata.naming_convention = NAMING  # before the first table: a migrat
 SUBSCRIPTION_STATES = ("pending", "active", "paused", "left")
 CHANNELS = ("email", "push")
 ACTIVITIES = ("opened", "clicked")
+FREQUENCIES = ("every", "weekdays", "days", "weekly")
+EMPTY = {"server_default": text("''")}
+"""For columns that came later: rows that were there before need a value."""
 
 
 def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
@@ -81,7 +84,12 @@ class ActivityRow(SQLModel, table=True):
 
 
 class SubscriptionRow(SQLModel, table=True):
-    """A person's wish for one digest on one channel, with proof of consent. `device` is empty for email."""
+    """
+    A person's wish for one digest on one channel, with proof of consent. `device` is empty for email.
+
+    `days` are day names in the week's order (mon,wed), for the frequency "days" alone. `hour` is local time (07:30);
+    empty: when the edition appears. `consent_proof` is the delivery whose link was used to confirm.
+    """
 
     __tablename__ = "subscription"
     __table_args__ = (
@@ -89,6 +97,7 @@ class SubscriptionRow(SQLModel, table=True):
         Index("ix_subscription_audience", "digest_id", "channel", "subscriber_id", "device"),
         one_of("state", SUBSCRIPTION_STATES),
         one_of("channel", CHANNELS),
+        one_of("frequency", FREQUENCIES),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -103,6 +112,49 @@ class SubscriptionRow(SQLModel, table=True):
     consent_wording: str = Field(default="", max_length=64)
     confirmed_at: datetime | None = None
     left_at: datetime | None = None
+    frequency: str = Field(default="every", max_length=16, sa_column_kwargs={"server_default": text("'every'")})
+    days: str = Field(default="", max_length=27, sa_column_kwargs=EMPTY)
+    hour: str = Field(default="", max_length=5, sa_column_kwargs=EMPTY)
+    consent_proof: str = Field(default="", max_length=40, sa_column_kwargs=EMPTY)
+    left_why: str = Field(default="", max_length=16, sa_column_kwargs=EMPTY)
+
+
+class SignupRow(SQLModel, table=True):
+    """Somebody asked for a digest at an address, and its owner has yet to confirm. Removed after a week."""
+
+    __tablename__ = "signup"
+    __table_args__ = (UniqueConstraint("email_key", "digest_id", name="uq_signup_wish"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    email: str = Field(max_length=320)
+    email_key: str = Field(max_length=320)
+    email_hash: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False))
+    digest_id: int = Field(foreign_key="digest.id", ondelete="CASCADE")
+    language: str = Field(max_length=16)
+    zone: str = Field(max_length=64)
+    asked_at: datetime = Field(index=True)
+    source: str = Field(max_length=200)
+    wording: str = Field(max_length=64)
+
+
+class WordingRow(SQLModel, table=True):
+    """A sentence that readers consented to, kept under its version for as long as anybody's consent names it."""
+
+    __tablename__ = "wording"
+
+    version: str = Field(max_length=64, primary_key=True)
+    words: str = Field(max_length=1000)
+    since: datetime
+
+
+class CountRow(SQLModel, table=True):
+    """How often something was asked since its window began. `key` is a keyed hash: of a mailbox, or of a network's block."""
+
+    __tablename__ = "signup_count"
+
+    key: bytes = Field(sa_column=Column(LargeBinary(16), primary_key=True))
+    since: datetime = Field(index=True)
+    count: int
 
 
 class SegmentRow(SQLModel, table=True):

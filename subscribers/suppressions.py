@@ -1,17 +1,16 @@
-"""Addresses nothing may go to, known by their keyed hash alone, and why; and the end of a reader's wish."""
+"""Addresses nothing may go to, known by their keyed hash alone, and why."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from subscribers.models import SuppressionRow
 
 HELD = SuppressionRow.metadata.tables["suppression"]
-WISHES = SuppressionRow.metadata.tables["subscription"]
 
 DROPPED, SOFT_BOUNCES, BOUNCE, UNSUBSCRIBE, COMPLAINT = "dropped", "soft bounces", "bounce", "unsubscribe", "complaint"
 STRENGTH = {reason: rank for rank, reason in enumerate((DROPPED, SOFT_BOUNCES, BOUNCE, UNSUBSCRIBE, COMPLAINT))}
@@ -78,11 +77,3 @@ def demand_no_address(note: str) -> None:
     """
     if re.search(r"\S@\S", note):
         raise ValueError("A note holds no address: it is kept when everything else of the person is erased.")
-
-
-def leave(connection: Connection, subscriber: int, digest: int, *, asked_at: datetime, now: datetime) -> int:
-    """End a reader's wishes for a digest on every channel, but for one that they asked for again after `asked_at`."""
-    row = WISHES.c
-    mine = (row.subscriber_id == subscriber, row.digest_id == digest, row.state != "left")
-    older = [or_(at.is_(None), at <= asked_at) for at in (row.consent_at, row.confirmed_at)]
-    return int(connection.execute(WISHES.update().where(*mine, *older).values(state="left", left_at=now)).rowcount)

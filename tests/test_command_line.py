@@ -143,6 +143,14 @@ def test_keys_are_written_once_and_only_their_owner_reads_them(digest, tmp_path)
     assert file.read_text() == keys
 
 
+def test_why_readers_left_is_counted(digest, tmp_path, prepared_home):
+    shutil.copytree(prepared_home, tmp_path / "press")
+    found = json.loads(digest("--home", "press", "subscribers", "why", "global", "--json").stdout)
+    assert {one["why"]: one["readers"] for one in found} == {"often": 0, "much": 0, "dull": 0, "other": 0, None: 0}
+    assert "too much to read" in digest("--home", "press", "subscribers", "why", "global").stdout
+    one_line(digest("--home", "press", "subscribers", "why", "nonsense"), 2)
+
+
 def test_the_doctor_tells_good_from_bad(digest, tmp_path):
     digest("--home", "press", "init")
     found = json.loads(digest("--home", "press", "doctor", "--json").stdout)

@@ -323,9 +323,9 @@ def test_stories_of_an_edition_cancelled_on_its_way_are_told_to_nobody_twice(hou
     edition = press.approve(house, morning(house, page, tmp_path), who="eva", now=NOW)
     press._begin(house, edition, NOW)
     mailing = press._open(house, edition, NOW)
-    with press.opened_transports(house, edition) as (own, _others):
+    with press.opened_transports(house) as transports:
         deliveries.deliver(
-            house.engine, own, mailing=mailing, keys=house.keys, lease=60, clock=lambda: NOW,
+            house.engine, transports(mailing), mailing=mailing, keys=house.keys, lease=60, clock=lambda: NOW,
             stop=lambda: deliveries.balance_of(house.engine, mailing).handed > 0,
         )  # fmt: skip
     assert press.move_edition(house, edition, "cancel", who="eva", now=NOW).state == EditionState.CANCELLED

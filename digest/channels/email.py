@@ -12,7 +12,7 @@ from digest.links import Links
 from digest.render import Printer
 from digest.splice import compile_message
 from digest.splice import fill as splice
-from digest.values import Edition, Proof, Recipient, Variant
+from digest.values import Digest, Edition, Proof, Recipient, Variant
 from subscribers.addresses import HeaderValue, header_value
 
 WARN_BYTES = 60_000
@@ -33,7 +33,7 @@ def proof(edition: Edition, variant: Variant, printer: Printer, links: Links) ->
     mark = {field: marks.mark(field) for field in ("token", "comma_name", "address")}
     known = {**context(edition, variant, language), "reader": reader(edition, links, mark)}
     html = printer.mail(f"email/{variant.look}.html", language, known)
-    text = _tidy(printer.page("email/text.txt", language, known))
+    text = printer.text("email/text.txt", language, known)
     _demand_way_out(links.leave(mark["token"]), html=html, text=text, look=variant.look)
     compiled = compile_message(_headers(edition, variant, links, marks), text, html, marks)
     return Proof(
@@ -55,7 +55,7 @@ def size_verdict(html: str) -> Literal["ok", "warn", "refuse"]:
 
 def _headers(edition: Edition, variant: Variant, links: Links, marks: Marks) -> list[tuple[str, HeaderValue]]:
     digest = edition.digest
-    domain = mailbox("", digest.from_address).rpartition("@")[2]
+    domain = domain_of(digest)
     view = reader(edition, links, {"token": marks.mark("token"), "comma_name": "", "address": ""})
     plain = {
         "List-Unsubscribe": f"<{view.leave}>, <{view.leave_by_mail}>",
@@ -63,20 +63,32 @@ def _headers(edition: Edition, variant: Variant, links: Links, marks: Marks) -> 
         "List-Id": f"<{digest.slug}.{domain}>",
         "List-Archive": f"<{edition.web_url}>",
         "Feedback-ID": _feedback_id(edition.local_date, digest.slug, edition.kind, domain),
-        "Auto-Submitted": "auto-generated",
         "Precedence": "bulk",
-        "X-Auto-Response-Suppress": "OOF, AutoReply",
-        "Content-Language": variant.language,
     }
+    return [
+        *envelope(digest, edition.subject, variant.language, marks),
+        *((name, header_value(value)) for name, value in plain.items()),
+    ]
+
+
+def envelope(digest: Digest, subject: str, language: str, marks: Marks) -> list[tuple[str, HeaderValue]]:
+    """The headers of every mail that is written in a digest's name."""
     return [
         ("From", mailbox(digest.from_name, digest.from_address)),
         ("Reply-To", mailbox("", digest.reply_to)),
         ("To", header_value(marks.mark("mailbox"))),
-        ("Subject", unstructured(edition.subject)),
+        ("Subject", unstructured(subject)),
         ("Date", header_value(marks.mark("date"))),
-        ("Message-ID", header_value(f"<{marks.mark('delivery_id')}@{domain}>")),
-        *((name, header_value(value)) for name, value in plain.items()),
+        ("Message-ID", header_value(f"<{marks.mark('delivery_id')}@{domain_of(digest)}>")),
+        ("Auto-Submitted", header_value("auto-generated")),
+        ("X-Auto-Response-Suppress", header_value("OOF, AutoReply")),
+        ("Content-Language", header_value(language)),
     ]
+
+
+def domain_of(digest: Digest) -> str:
+    """The domain that a digest's mails come from."""
+    return mailbox("", digest.from_address).rpartition("@")[2]
 
 
 def _feedback_id(on: date, slug: str, kind: str, domain: str) -> HeaderValue:
@@ -88,13 +100,3 @@ def _demand_way_out(leave: str, *, html: str, text: str, look: str) -> None:
     for part, name in ((html, f"email/{look}.html"), (text, "email/text.txt")):
         if leave not in part:
             raise NotReadyError(f"{name} shows no way to leave: put {{{{ reader.leave }}}} into it.")
-
-
-def _tidy(text: str) -> str:
-    """No blanks at line ends, never two blank lines together, one line end at the end."""
-    lines: list[str] = []
-    for line in text.strip().split("\n"):
-        kept = line if line == "-- " else line.rstrip()
-        if kept or (lines and lines[-1]):
-            lines.append(kept)
-    return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from digest import app, deliveries, records, segments
 from digest.app import sqlite_file
+from digest.checkup import signups
 from digest.checkup.finding import Finding
 from digest.database import reading
 from digest.errors import DigestError
@@ -63,6 +64,7 @@ def look(home: Path | None, *, now: datetime, until: float) -> Stored:
         findings = [
             _sqlite(session, sqlite_file(press.settings), until) if sqlite else _postgres(session),
             *_sources(session, now), *_digests(session, rows), *_segments(session, press.settings, now),
+            signups.look(session, press.settings, now),
         ]  # fmt: skip
     senders = (Sender(*map(records.domain_of, (row.from_address, row.reply_to))) for row in rows)
     zones = tuple((row.slug, row.zone) for row in rows)

@@ -15,6 +15,7 @@ from digest.commands.screen import say
 from digest.consequences import policy_of
 from digest.errors import SettingsError, StorageError
 from digest.events import upkeep
+from digest.posting import on_duty
 from digest.press import Press
 from digest.web.site import build
 
@@ -25,7 +26,7 @@ def serve(home: Path | None) -> None:
     press = open_press(home)
     app = build(press, clock=clock)
     _keep_up(press)
-    with _listening(press.settings.listen_at) as door, _told_gently():
+    with _listening(press.settings.listen_at) as door, _told_gently(), on_duty(press, clock=clock):
         host, port = door.getsockname()[:2]
         say(f"Answering at http://{f'[{host}]' if ':' in host else host}:{port}. Ctrl-C ends it.")
         uvicorn.Server(configured(app)).run(sockets=[door])

@@ -1,7 +1,7 @@
 """The ledger: fill, claim, hand over, record. The only place that knows SQL dialects."""
 
 from digest.deliveries.books import Balance, Tally, balance_of, cancel, handed_since, pause, progress, resume, settle
-from digest.deliveries.claims import claim
+from digest.deliveries.claims import SERVICE, claim
 from digest.deliveries.filling import Share, open_mailing
 from digest.deliveries.handing import deliver, run_batch
 from digest.deliveries.hearing import SAYS, Mailed, Word, mailings_of, move, rows_of, word
@@ -10,12 +10,14 @@ from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import close_late, next_due, recover, requeue
 from digest.deliveries.rights import after_restore, newest_stamp, restored_at
+from digest.deliveries.services import due_services, open_service, purge_services, resend_services
 from digest.deliveries.tables import insert_once, spelled, stand_aside
 from digest.deliveries.unconfirmed import Doubt, decide, doubts
 
 __all__ = [
-    "SAYS", "Balance", "Doubt", "Mailed", "Share", "Tally", "Word", "after_restore", "balance_of", "cancel", "claim", "close_late",
-    "decide", "deliver", "doubts", "handed_since", "insert_once", "mailings_of", "mark", "move", "newest_stamp", "next_due", "open_mailing",
-    "owner_name", "pause", "progress", "proof_of", "proof_value", "record", "recover", "requeue", "restored_at", "resume",
-    "rows_of", "run_batch", "settle", "spelled", "stand_aside", "word",
+    "SAYS", "SERVICE", "Balance", "Doubt", "Mailed", "Share", "Tally", "Word", "after_restore", "balance_of", "cancel", "claim",
+    "close_late", "decide", "deliver", "doubts", "due_services", "handed_since", "insert_once", "mailings_of", "mark", "move",
+    "newest_stamp", "next_due", "open_mailing", "open_service", "owner_name", "pause", "progress", "proof_of", "proof_value",
+    "purge_services", "record", "recover", "requeue", "resend_services", "restored_at", "resume", "rows_of", "run_batch",
+    "settle", "spelled", "stand_aside", "word",
 ]  # fmt: skip

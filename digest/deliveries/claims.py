@@ -7,17 +7,19 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, or_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, false, literal, or_, select
 
 from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
-from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, Cursor, hexed
-from digest.delivery_ids import delivery_ids, delivery_tokens
+from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, hexed
+from digest.delivery_ids import delivery_ids, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
-from subscribers.audience import PEOPLE, WANTED, WISHES, standing
+from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
 from subscribers.tokens import Keys
 
+SERVICE = "service"
+KINDS = ("edition", SERVICE)
 REFUSALS = {"suppressed": DeliveryState.SUPPRESSED, "paused": DeliveryState.SKIPPED}
 IN_HAND = (BatchState.CLAIMED, BatchState.HANDING)
 
@@ -79,9 +81,13 @@ def claim_within(
     transports: Collection[str],
     mailing: int | None = None,
     alone: bool = True,
+    kinds: Collection[str] = KINDS,
 ) -> Claimed | None:
-    """As `claim`. `alone`: nothing else is in this worker's hand, so that it may take what has ended a worker before."""
-    taken = _take(connection, owner, now, lease, transports, mailing, alone=alone)
+    """
+    As `claim`, of mailings of those `kinds`. `alone`: nothing else is in this worker's hand, so that it may take what has
+    ended a worker before.
+    """
+    taken = _take(connection, owner, now, lease, transports, mailing, kinds, alone=alone)
     if taken is None:
         return None
     facts = facts_of(connection, taken.mailing_id)
@@ -104,12 +110,13 @@ def _take(
     lease: float,
     transports: Collection[str],
     mailing: int | None,
+    kinds: Collection[str],
     *,
     alone: bool,
 ) -> Any:
     asked = {
         "now": now, "at": now.timestamp(), "transports": sorted(transports), "only": mailing, "new_owner": owner,
-        "until": now.timestamp() + lease,
+        "until": now.timestamp() + lease, "kinds": kinds,
     }  # fmt: skip
     taken = connection.execute(_taking(mailing is not None, suspect=False), asked).first()
     if taken is None and alone:
@@ -126,7 +133,7 @@ def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the
         .where(BATCHES.c.state == BatchState.READY, BATCHES.c.not_before <= bindparam("at"))
         .where(BATCHES.c.crashes != 0 if suspect else BATCHES.c.crashes == 0)
         .where(BATCHES.c.transport.in_(bindparam("transports", expanding=True)))
-        .where(MAILINGS.c.kind == "edition", MAILINGS.c.state == MailingState.SENDING)
+        .where(MAILINGS.c.kind.in_(bindparam("kinds", expanding=True)), MAILINGS.c.state == MailingState.SENDING)
         .where(MAILINGS.c.expires_at > bindparam("now"))
         .order_by(BATCHES.c.priority, BATCHES.c.id)
         .limit(1)
@@ -146,15 +153,18 @@ def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the
 
 
 def facts_of(connection: Connection, mailing: int) -> Any:
-    """What all of a mailing's deliveries share: id, date, opening, deadline, digest."""
+    """What all of a mailing's deliveries share: id, date, opening, deadline, digest; and of a service message its kind."""
     return connection.execute(FACTS, {"mailing": mailing}).one()
 
 
 FACTS = (
-    select(MAILINGS.c.id, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at, EDITIONS.c.digest_id)
-    .join_from(MAILINGS, EDITIONS)
+    select(
+        MAILINGS.c.id, MAILINGS.c.kind, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at,
+        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"),
+    )
+    .select_from(MAILINGS.outerjoin(EDITIONS).outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id))
     .where(MAILINGS.c.id == bindparam("mailing"))
-)
+)  # fmt: skip
 
 
 def open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *states: str) -> Sequence[Any]:
@@ -168,7 +178,7 @@ def _open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *s
         "month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "first": batch.first_number,
         "last": batch.last_number, "digest": facts.digest_id, "now": now, "states": states or (DeliveryState.QUEUED,),
     }  # fmt: skip
-    return connection.execute(OPEN_ROWS, given)
+    return connection.execute(SERVICE_ROWS if facts.kind == SERVICE else OPEN_ROWS, given)
 
 
 def _rows_of_a_batch() -> Any:
@@ -193,6 +203,27 @@ def _rows_of_a_batch() -> Any:
 
 
 OPEN_ROWS = _rows_of_a_batch()
+
+
+def _service_rows() -> Any:
+    """The same of a service message, whose address is its own. It needs no consent, but no suppressed address gets it."""
+    row, one = DELIVERIES.c, SERVICES.c
+    held = exists().where(HELD.c.email_hash == one.email_hash).correlate(SERVICES)
+    return (
+        select(
+            row.number, row.channel, row.target, row.state, one.email, literal("").label("name"),
+            case((one.mailing_id.is_(None), "gone"), (held, "suppressed"), else_=WANTED).label("standing"),
+            false().label("moved"), one.email_hash.label("hash"),
+        )
+        .select_from(DELIVERIES.outerjoin(SERVICES, one.mailing_id == row.mailing_id))
+        .where(row.month == bindparam("month"), row.mailing_id == bindparam("mailing"))
+        .where(row.number.between(bindparam("first"), bindparam("last")), row.batch_id == bindparam("batch"))
+        .where(row.state.in_(bindparam("states", expanding=True)))
+        .order_by(row.number)
+    )  # fmt: skip
+
+
+SERVICE_ROWS = _service_rows()
 
 
 def within(batch: Any) -> tuple[Any, ...]:
@@ -220,7 +251,8 @@ def recipients_of(rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient
     """The rows of `open_rows` as whom a message goes to."""
     numbers, opened = [row[0] for row in rows], int(facts.filled_at.timestamp())
     ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=opened)
-    tokens, date = delivery_tokens(keys, numbers, mailing=facts.id), facts.date
+    tokens = delivery_tokens(keys, numbers, mailing=facts.id, purpose=purpose_of(facts.service))
+    date = facts.date
     return [
         Recipient(number, named, target if channel == "push" else email or "", name or "", token, date)
         for named, token, (number, channel, target, _state, email, name, *_) in zip(ids, tokens, rows, strict=True)

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, select
 from digest.crashes import crash_point
 from digest.database import reading
 from digest.deliveries.books import Balance, balance_of, pause, settle
-from digest.deliveries.claims import IN_HAND, Claimed, claim_within
+from digest.deliveries.claims import IN_HAND, KINDS, Claimed, claim_within
 from digest.deliveries.hands import Hand
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of
@@ -56,12 +56,14 @@ def deliver(
     owner: str = "",
     others: TransportsOf | None = None,
     stamps: Path | None = None,
+    kinds: Collection[str] = KINDS,
 ) -> Balance:
     """
     Hand over all of a mailing that is due, going on where any earlier run ended, and balance the books.
 
     On SQLite one process sends at a time: while another does, the mailing is left to it and only watched, and it is
-    taken over when that one ends. `others` gives the transports of mailings that were handed to us so.
+    taken over when that one ends. `others` gives the transports of mailings that were handed to us so; of which kinds we
+    take any, `kinds` says.
 
     `told` gets (deliveries closed so far, candidates) after each batch and twice a second. `stop` is asked all the
     while: then nothing more is begun, what is in hand is finished, and the rest stays queued. `patience` is how many
@@ -74,7 +76,7 @@ def deliver(
     """
     run = _Run(
         engine, transports, mailing=mailing, keys=keys, lease=lease, clock=clock, told=told, stop=stop,
-        patience=patience, owner=owner or owner_name(), others=others, stamps=stamps,
+        patience=patience, owner=owner or owner_name(), others=others, stamps=stamps, kinds=kinds,
     )  # fmt: skip
     try:
         with _calm_collector():
@@ -174,12 +176,12 @@ class _Run:
     def __init__(
         self, engine: Engine, transports: Mapping[str, Transport], *, mailing: int, keys: Keys, lease: float,
         clock: Callable[[], datetime], told: Told | None, stop: Callable[[], bool], patience: float, owner: str,
-        others: TransportsOf | None, stamps: Path | None,
+        others: TransportsOf | None, stamps: Path | None, kinds: Collection[str],
     ) -> None:  # fmt: skip
         self.engine, self.mailing, self.keys, self.lease, self.clock = engine, mailing, keys, lease, clock
         self.told, self.stop, self.patience, self.owner = told, stop, patience, owner
         self.transports: dict[int, Mapping[str, Transport]] = {mailing: transports}
-        self.others = others
+        self.others, self.kinds = others, kinds
         self.hands: list[Hand] = []  # a batch given back may be claimed again before its first hand has ended
         self.ended: SimpleQueue[Hand] = SimpleQueue()
         self.proofs: dict[int, Proof] = {}
@@ -273,7 +275,7 @@ class _Run:
         only = None if self._serves_others else self.mailing
         return claim_within(
             connection, owner=self.owner, now=self.clock(), lease=self.lease, transports=transports, mailing=only,
-            alone=alone,
+            alone=alone, kinds=self.kinds,
         )  # fmt: skip
 
     @property

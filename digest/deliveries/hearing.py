@@ -4,9 +4,9 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from digest.deliveries.tables import EDITIONS, MAILINGS, spelled
+from digest.deliveries.tables import EDITIONS, MAILINGS, SERVICES, spelled
 from digest.values import DeliveryState, EventKind
 
 SAYS: Mapping[str, DeliveryState] = {
@@ -51,8 +51,13 @@ def word(kind: str, at: float, key: bytes, reason: str) -> Word:
 
 def mailings_of(connection: Connection, ids: Collection[int]) -> dict[int, Mailed]:
     """Those of the mailings that there are."""
-    columns = (MAILINGS.c.id, MAILINGS.c.month, MAILINGS.c.filled_at, EDITIONS.c.digest_id)
-    query = select(*columns).select_from(MAILINGS.outerjoin(EDITIONS, EDITIONS.c.id == MAILINGS.c.edition_id))
+    digest = func.coalesce(EDITIONS.c.digest_id, SERVICES.c.digest_id).label("digest_id")
+    query = (
+        select(MAILINGS.c.id, MAILINGS.c.month, MAILINGS.c.filled_at, digest)
+        .select_from(MAILINGS)
+        .outerjoin(EDITIONS, EDITIONS.c.id == MAILINGS.c.edition_id)
+        .outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id)
+    )
     rows = connection.execute(query.where(MAILINGS.c.id.in_(sorted(ids)))).all()
     return {row.id: Mailed(row.id, row.month, int(row.filled_at.timestamp()), row.digest_id) for row in rows}
 

@@ -18,6 +18,7 @@ PROOFS = DeliveryRow.metadata.tables["proof"]
 DIGESTS = DeliveryRow.metadata.tables["digest"]
 EDITIONS = DeliveryRow.metadata.tables["edition"]
 SENDERS = DeliveryRow.metadata.tables["sender"]
+SERVICES = DeliveryRow.metadata.tables["service"]
 
 DEFERRED = text("delivery.state = 'deferred'")
 AMBIGUOUS = text("delivery.state = 'ambiguous'")

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from digest.deliveries.claims import IN_HAND
-from digest.deliveries.tables import BATCHES, DELIVERIES, DIGESTS, EDITIONS, MAILINGS
+from digest.deliveries.tables import BATCHES, DELIVERIES, DIGESTS, EDITIONS, MAILINGS, SERVICES
 from digest.models import EventRow
 from digest.values import DeliveryState
 
@@ -34,9 +34,14 @@ class Trace:
     in_hand: bool
 
 
-def traces_of(connection: Connection, subscriber: int, *, now: datetime) -> list[Trace]:
-    """Every delivery to a subscriber, the oldest first; found through each mailing, by its unique key."""
+def traces_of(connection: Connection, subscriber: int, email_hash: bytes, *, now: datetime) -> list[Trace]:
+    """
+    Every delivery to a subscriber, the oldest first; found through each mailing, by its unique key.
+
+    And the service messages to their address from before they were one, which name nobody.
+    """
     row = DELIVERIES.c
+    before = select(SERVICES.c.mailing_id).where(SERVICES.c.email_hash == email_hash)
     query = (
         select(
             row.month, row.mailing_id, row.number, MAILINGS.c.filled_at, MAILINGS.c.edition_id, DIGESTS.c.slug, row.channel,
@@ -48,7 +53,7 @@ def traces_of(connection: Connection, subscriber: int, *, now: datetime) -> list
             .outerjoin(EDITIONS, EDITIONS.c.id == MAILINGS.c.edition_id)
             .outerjoin(DIGESTS, DIGESTS.c.id == EDITIONS.c.digest_id)
         )
-        .where(row.subscriber_id == subscriber)
+        .where(or_(row.subscriber_id == subscriber, row.mailing_id.in_(before)))
         .order_by(row.mailing_id, row.number)
     )  # fmt: skip
     return [
@@ -68,19 +73,21 @@ def events_of(connection: Connection, subscriber: int | None, target: str) -> li
     return list(connection.execute(about.order_by(EVENTS.c.at, EVENTS.c.id)))
 
 
-def forget(connection: Connection, subscriber: int, target: str, traces: Sequence[Trace]) -> None:
+def forget(connection: Connection, subscriber: int, email_hash: bytes, traces: Sequence[Trace]) -> None:
     """
     Make a reader's deliveries nobody's: their rows, states and events stay, and nothing leads from them to anyone.
+    Service messages go whole, but for their deliveries' rows.
 
     What is still queued finds no reader at its claim and is cancelled there. Numbers of subscribers may be given anew, so
     theirs must not stay behind: below zero there is nobody.
     """
-    connection.execute(EVENTS.update().where(_about(subscriber, target)).values(target="", reason=""))
+    about = _about(subscriber, email_hash.hex())
+    connection.execute(EVENTS.update().where(about).values(target="", reason=""))
+    connection.execute(SERVICES.delete().where(SERVICES.c.email_hash == email_hash))
     row = DELIVERIES.c
     for trace in traces:
         mine = (row.month == trace.month, row.mailing_id == trace.mailing, row.number == trace.number)
-        nobodys = DELIVERIES.update().where(*mine, row.subscriber_id == subscriber)
-        connection.execute(nobodys.values(subscriber_id=-row.number, target="", reason=""))
+        connection.execute(DELIVERIES.update().where(*mine).values(subscriber_id=-row.number, target="", reason=""))
 
 
 def _about(subscriber: int | None, target: str) -> Any:

@@ -20,7 +20,7 @@ DECISIONS = ("accept", "resend", "close")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """One unconfirmed delivery. `address` is masked: enough to know it again, too little to write to."""
+    """One unconfirmed delivery. `address` is masked."""
 
     number: int
     channel: str

@@ -9,10 +9,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from digest.database import reading
 from digest.press import Press
-from digest.web import hooks
+from digest.web import hooks, public
 from digest.web.guard import Clock, Guard
 
-PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (hooks.router,)
+PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (public.router, hooks.router)
 """The `router` of each part, in the order that a path is looked for."""
 
 

@@ -1,10 +1,7 @@
 """The printed mail and page in real Chromium: readable by everyone, in both schemes, at both widths, without scrolling sideways."""
 
-import os
-import shutil
 from email import message_from_bytes, policy
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +10,10 @@ from digest.links import Links
 from digest.paths import template_folders
 from digest.render import Printer
 from digest.values import Recipient, Variant
+from tests.browser.axe import violations, wanted_width
 from tests.samples import BASE, sample_edition
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1072" height="603"><rect width="1072" height="603" fill="#b9b1a0"/></svg>'
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PRINTER, LINKS = Printer(template_folders()), Links(BASE)
@@ -32,27 +26,6 @@ READER = Recipient(
     date="Thu, 06 Mar 2025 06:00:00 +0000",
 )
 VIEWS = [(width, scheme) for width in (390, 800) for scheme in ("light", "dark")]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra [browser] is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed: apt-get install chromium")
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@cache
-def axe() -> str:
-    import axe_playwright_python
-
-    return next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text(encoding="utf-8")
 
 
 @cache
@@ -82,13 +55,9 @@ def look_at(browser, html: str, width: int, scheme: str, only: list[str]) -> tup
         opened = context.new_page()
         opened.route("**/*", answer)
         opened.set_content(html)
-        opened.evaluate(axe())
-        options = {"runOnly": {"type": "tag", "values": only}} if only else {}
-        found = opened.evaluate("options => axe.run(document, options)", options)["violations"]
-        wide = opened.evaluate("document.documentElement.scrollWidth")
+        return violations(opened, only), wanted_width(opened)
     finally:
         context.close()
-    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found], wide
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)

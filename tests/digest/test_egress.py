@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.egress import Limits, fetch, is_public, read_file
+from digest.egress import Limits, fetch, is_public, post, read_file
 from digest.errors import SourceError
 
 MEGABYTE = 1_000_000
@@ -266,3 +266,14 @@ def test_what_is_no_file_is_told_in_words(tmp_path: Path) -> None:
     for name, words in (("pipe", "no ordinary file"), ("none", "No such file"), (".", "Is a directory|no ordinary")):
         with pytest.raises(SourceError, match=words):
             read_file(tmp_path / name)
+
+
+def test_a_form_is_posted_under_the_same_rules_and_no_redirect_is_followed(site) -> None:
+    with pytest.raises(SourceError, match="not a public address"):
+        post(site.url("/verify"), {"response": "x"})
+    assert not site.asked
+    assert (
+        post(site.url("/verify"), {"response": "x"}, allow=[site.host], limits=QUICK).status == 501
+    )  # it takes no POST
+    with pytest.raises(SourceError, match="only http and https"):
+        post("file:///etc/passwd", {})

@@ -19,7 +19,7 @@ CATALOGUES = sorted(TEMPLATES.glob("locale/*/LC_MESSAGES/digest.po"))
 
 def messages_in_use() -> set[str | tuple[str, ...]]:
     rows = []
-    for file in [*TEMPLATES.glob("*/*.html"), *TEMPLATES.glob("*/*.txt")]:
+    for file in [*TEMPLATES.rglob("*.html"), *TEMPLATES.rglob("*.txt")]:
         keywords = {"_": None, "ngettext": (1, 2)}
         rows += babel_extract(io.BytesIO(file.read_bytes()), keywords, [], {"trim_blocks": "true"})
     for file in (HOUSE / "digest").rglob("*.py"):

@@ -1,0 +1,103 @@
+"""Beside the web application service messages leave at once, whatever else goes wrong; and on duty too."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from digest import posting
+from digest.errors import StorageError, TransportError
+from digest.posting import on_duty
+from digest.press import attend
+from tests.front_door import hidden, opened
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def house(tmp_path):
+    with opened(tmp_path / "home") as here:
+        yield here
+
+
+def until(true, seconds=15.0):
+    give_up = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+def test_what_is_asked_for_leaves_at_once(house):
+    with on_duty(house.press, clock=house.clock):
+        house.sign_up("ana@example.net")
+        start = time.monotonic()
+        until(house.mails)
+        assert time.monotonic() - start < 5
+        house.sign_up("ben@example.net")
+        until(lambda: len(house.mails()) == 2)
+    house.send()  # the books of the last one may have been open when the block ended
+    assert [row.state for row in house.rows("mailing")] == ["done", "done"]
+
+
+def test_it_tidies_up_once_an_hour(house):
+    house.sign_up("ana@example.net")
+    house.later(days=7)
+    with on_duty(house.press, clock=house.clock):
+        until(lambda: not house.rows("signup"))
+        house.sign_up("ben@example.net")
+        house.later(days=7)
+        until(lambda: not house.rows("signup"))
+
+
+@pytest.mark.parametrize(
+    "fault", [StorageError("The disk is full."), TransportError("Nobody answers."), ValueError("a bug")]
+)
+def test_a_fault_is_told_and_the_next_try_comes(house, monkeypatch, caplog, fault):
+    real, tries = posting.deliver_services, []
+
+    def faulty(*given, **named):
+        tries.append(1)
+        if len(tries) == 1:
+            raise fault
+        return real(*given, **named)
+
+    monkeypatch.setattr(posting, "deliver_services", faulty)
+    monkeypatch.setattr(posting, "REST", 0.05)
+    with on_duty(house.press, clock=house.clock):
+        house.sign_up("ana@example.net")
+        until(house.mails)
+    assert str(fault) in caplog.text or type(fault).__name__ in caplog.text
+
+
+def test_where_nobody_serves_who_is_on_duty_sends_them(house):
+    house.sign_up("ana@example.net")
+    told = []
+    attend(house.press, clock=house.clock, told=told.append)
+    assert len(house.mails()) == 1
+    assert not told
+
+
+def test_digest_serve_takes_a_sign_up_and_sends_its_confirmation(tmp_path):
+    environment = {
+        "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "NO_COLOR": "1", "DIGEST_LISTEN": "127.0.0.1:0", "PYTHONUNBUFFERED": "1",
+        "DIGEST_HOME": "press",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "digest"]
+    subprocess.run([*command, "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    with subprocess.Popen(
+        [*command, "serve"], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            port = int(process.stdout.readline().split("127.0.0.1:")[1].split(".")[0])
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                token = hidden(client.get("/d/global").text, "token")
+                time.sleep(2.1)
+                client.post("/d/global", data={"email": "ana@example.net", "token": token}).raise_for_status()
+            until(lambda: list((tmp_path / "press" / "outbox").rglob("*.eml")))
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
