@@ -287,7 +287,7 @@ def test_what_a_provider_tells_later_of_somebody_erased_changes_nothing_but_the_
     name = delivery_id(KEYS.hash_key, mailing=mailing, number=delivery.number, opened=int(NOW.timestamp()))
     bounce = Event(name, EventKind.BOUNCED, NOW.timestamp(), permanent=True)
     leaving = Event(name, EventKind.LEFT, NOW.timestamp() + 1)
-    heard = hear(house.engine, [bounce, leaving], keys=KEYS, provider="sendgrid", policy=Policy(), now=NOW)
+    heard = hear(house.engine, [bounce, leaving], keys=KEYS, provider="sendgrid", policy=Policy(5, 30), now=NOW)
     assert (heard.moved, heard.suppressed, heard.left) == (1, 0, 0)
     (delivery,) = deliveries_of(house.engine)
     assert (delivery.state, delivery.subscriber_id < 0) == ("bounced", True)
@@ -301,7 +301,7 @@ def test_what_the_audit_knew_of_somebody_erased_is_nobodys_too(house, tmp_path):
     (delivery,) = deliveries_of(house.engine)
     name = delivery_id(KEYS.hash_key, mailing=mailing, number=delivery.number, opened=int(NOW.timestamp()))
     bounce = Event(name, EventKind.BOUNCED, NOW.timestamp(), permanent=True, reason="no wilhelmina here")
-    hear(house.engine, [bounce], keys=KEYS, provider="sendgrid", policy=Policy(), now=NOW)
+    hear(house.engine, [bounce], keys=KEYS, provider="sendgrid", policy=Policy(5, 30), now=NOW)
     told_before = persons.everything_of(house, ADDRESS, now=NOW)["audit"]
     assert [(line["did"], line["detail"]["said"]) for line in told_before] == [("suppress", "no wilhelmina here")]
     persons.erase(house, ADDRESS, who="ana", now=NOW)
@@ -349,7 +349,7 @@ def test_the_place_of_an_edition_is_one_however_it_is_asked_for(house):
     edition = morning(house.engine)
     with writing(house.engine) as session:
         row = session.get_one(EditionRow, edition.edition)
-        assert press.place_of(session, row) == PLACE
+        assert press.folder_of(session, row) == PLACE
 
 
 def test_times_are_times(house, tmp_path):

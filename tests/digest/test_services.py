@@ -340,7 +340,7 @@ def test_a_welcome_can_be_left_by_mail_and_what_a_server_says_of_a_confirmation_
             True,
         ),
     ]
-    heard = hear(house.engine, told, keys=KEYS, policy=Policy(), provider="bounces", now=NOW + timedelta(hours=1))
+    heard = hear(house.engine, told, keys=KEYS, policy=Policy(5, 30), provider="bounces", now=NOW + timedelta(hours=1))
     assert (heard.left, heard.suppressed) == (1, 1)
     with reading(house.engine) as session:
         assert session.scalar(select(TABLE["subscription"].c.state)) == "left"
