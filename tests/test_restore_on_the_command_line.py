@@ -81,6 +81,7 @@ def test_a_person_may_have_what_is_unconfirmed_sent_again(press, tmp_path):
         command = at_work.start("deliver", "global")
         wait_for(server, 3000)
         backed_up(press, tmp_path / "copy")
+        wait_for(server, server.size + 3000)  # what leaves after the copy is what it knows nothing of
         command.kill()
         ended(command)
         restored(press, tmp_path / "copy")
