@@ -60,7 +60,8 @@ def test_a_thousand_go_over_ten_connections_each_once_and_never_more_than_one_of
         assert notes.numbers(ACCEPTED) == set(range(1, 1001))
         assert set(house.copies.values()) == {1}
         assert sorted(notes.marks) == list(range(1, 1001))
-        assert notes.most_handing <= house.most_open <= 15, "ten, and spare ones where some seem stuck"
+        assert notes.most_handing <= 10
+        assert house.most_open == 10
         assert len({one.message_id for one in house.taken}) == 1000
 
 
