@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from digest.errors import TransitionError
 from digest.values import EditionState as S
@@ -70,16 +69,6 @@ def at_deadline(state: str, fallback: str, *, deadline: datetime, now: datetime)
     if S(state) not in {S.DRAFT, S.REVIEW} or now < deadline:
         return ""
     return "approve" if fallback == Fallback.SEND else "hold"
-
-
-def instant(day: date, clock: str, zone: str) -> datetime:
-    """
-    The UTC instant of local time `clock` ("06:45") on `day` in an IANA `zone`.
-
-    A time in the spring gap takes the offset before the gap; a time in the autumn fold is its first occurrence.
-    """
-    hour, minute = (int(part) for part in clock.split(":"))
-    return datetime.combine(day, time(hour, minute, fold=0), tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from sqlmodel import Session, col, select
 
-from digest import editions
+from digest import editions, windows
 from digest.errors import NotFoundError, NotReadyError
 from digest.links import anchor
 from digest.models import (
@@ -149,7 +149,7 @@ def start_edition(session: Session, digest: DigestRow, day: date, *, now: dateti
     """A draft for that day with no stories yet; its deadline and fallback are the digest's of this moment."""
     row = EditionRow(
         digest_id=cast("int", digest.id), local_date=day, fallback=digest.fallback, created_at=now, version=0,
-        deadline_at=editions.instant(day, digest.deadline, digest.zone),
+        deadline_at=windows.instant(day, digest.deadline, digest.zone),
     )  # fmt: skip
     session.add(row)
     session.flush()

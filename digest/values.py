@@ -30,7 +30,33 @@ class Fallback(StrEnum):
     """What happens at the deadline when no editor has acted."""
 
     SEND = "send"
+    CHECKS = "checks"  # send it if its checks pass, hold it otherwise
     HOLD = "hold"
+
+
+class Late(StrEnum):
+    """What happens to an edition that is later than its digest allows."""
+
+    SKIP = "skip"
+    MERGE = "merge"  # skipped, and its stories are told in the next edition
+    SEND = "send"
+
+
+class Station(StrEnum):
+    """One step of an edition's day, in their order; `remind` tells the editors once more."""
+
+    GATHER = "gather"
+    ASSEMBLE = "assemble"
+    REMIND = "remind"
+    APPROVE = "approve"
+    SEND = "send"
+
+
+class StationState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    PASSED = "passed"  # its time came too late, or the day was skipped
 
 
 class MailingState(StrEnum):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import select
 
 from digest import demo as sample
-from digest import editions, press, records
+from digest import press, records, windows
 from digest.app import found, open_press
 from digest.commands.screen import Steps, say, show_json, show_table, steps, stories, until_told
 from digest.database import reading, writing
@@ -244,7 +244,7 @@ def demo(folder: Path, *, quiet: bool) -> None:
 def _this_morning() -> datetime:
     """Seven o'clock of this day where the sample newsroom is: the demo's morning is the same at any hour it is run."""
     today = clock().astimezone(ZoneInfo(sample.ZONES[0])).date()
-    return editions.instant(today, "07:00", sample.ZONES[0])
+    return windows.instant(today, "07:00", sample.ZONES[0])
 
 
 def _begin_anew(folder: Path, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """An edition's states, its deadline, and what an approval binds to."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -65,21 +65,6 @@ def test_a_refused_move_says_what_can_be_done_now():
 def test_the_deadline_acts_only_on_what_no_editor_has_decided(state, fallback, minutes, verb):
     now = DEADLINE + timedelta(minutes=minutes)
     assert editions.at_deadline(state, fallback, deadline=DEADLINE, now=now) == verb
-
-
-@pytest.mark.parametrize(
-    ("day", "clock", "zone", "instant"),
-    [
-        (date(2025, 3, 8), "07:00", "America/New_York", "2025-03-08T12:00"),
-        (date(2025, 3, 9), "07:00", "America/New_York", "2025-03-09T11:00"),
-        (date(2025, 3, 9), "02:30", "America/New_York", "2025-03-09T07:30"),   # in the gap: the offset before it
-        (date(2025, 11, 2), "01:30", "America/New_York", "2025-11-02T05:30"),  # in the fold: the first
-        (date(2025, 10, 26), "02:30", "Europe/Madrid", "2025-10-26T00:30"),
-        (date(2025, 9, 7), "00:00", "America/Santiago", "2025-09-07T04:00"),
-    ],
-)  # fmt: skip
-def test_a_deadline_is_one_instant_also_when_clocks_change(day, clock, zone, instant):
-    assert editions.instant(day, clock, zone) == datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
