@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from digest import __version__
+from digest.cli import Day, Json, Slug, Which, Who, door
+from digest.cli import schedule as schedule_words
 from digest.errors import DigestError, NotFoundError
 
 HELP = """
@@ -50,6 +52,7 @@ unconfirmed_app = typer.Typer(
 dkim_app = typer.Typer(
     help="Sign what leaves by SMTP: make a key, show what to publish.", no_args_is_help=True, rich_markup_mode=None
 )
+app.add_typer(schedule_words.app, name="schedule")
 app.add_typer(dkim_app, name="dkim")
 bounces_app = typer.Typer(help="What came back by mail.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bounces_app, name="bounces")
@@ -62,24 +65,6 @@ suppressions_app = typer.Typer(
     help="Addresses nothing may go to, kept as keyed hashes alone.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(suppressions_app, name="suppressions")
-
-Json = Annotated[bool, typer.Option("--json", help="Print data for programs instead of words for people.")]
-Slug = Annotated[str, typer.Argument(metavar="DIGEST", help="The digest's short name, such as global.")]
-Which = Annotated[str, typer.Argument(metavar="EDITION", help="latest, a date such as 2026-11-23, or a number.")]
-Day = Annotated[
-    str | None, typer.Option("--date", help="The edition's local date, such as 2026-11-23; today if left out.")
-]
-Who = Annotated[str, typer.Option("--by", envvar="DIGEST_EDITOR", help="Who is acting, for the audit.")]
-
-
-class Door:
-    """What the words before the command said."""
-
-    home: Path | None = None
-    quiet: bool = False
-
-
-door = Door()
 
 
 def _say_version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,10 +92,25 @@ def _begin(connection: Connection) -> None:
         raise
 
 
+_guard: ContextVar["Callable[[Connection], None] | None"] = ContextVar("guard", default=None)
+
+
+@contextmanager
+def guarded(check: Callable[[Connection], None]) -> Iterator[None]:
+    """Within the block, every transaction of `writing` in this thread begins with `check`, which raises to prevent it."""
+    before = _guard.set(check)
+    try:
+        yield
+    finally:
+        _guard.reset(before)
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """A session whose block is one transaction: committed whole at its end, or not at all."""
     with storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
+        if check := _guard.get():
+            check(session.connection())
         yield session
 
 

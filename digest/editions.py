@@ -68,7 +68,7 @@ def at_deadline(state: str, fallback: str, *, deadline: datetime, now: datetime)
     """The verb the deadline calls for: "approve" or "hold" on an unread draft whose time has come, else ""."""
     if S(state) not in {S.DRAFT, S.REVIEW} or now < deadline:
         return ""
-    return "approve" if fallback == Fallback.SEND else "hold"
+    return "hold" if fallback == Fallback.HOLD else "approve"
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

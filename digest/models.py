@@ -251,7 +251,7 @@ class CadenceRow(SQLModel, table=True):
     late: str = Field(default=Late.SKIP, max_length=8)
     paused_at: datetime | None = None
     revision: int = 1  # counts what was saved, so that a running clock notices
-    created_at: datetime
+    since: datetime  # what was due before it is none of its business: when it was made, or resumed
     updated_at: datetime
 
 

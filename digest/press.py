@@ -1,11 +1,10 @@
 """The straight line: gather, assemble, approve, deliver. Read this first."""
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -16,21 +15,21 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, and_, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import deliveries, desk, editions, picking, proofs, records, segments, stories
+from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
-from digest.errors import AccountError, ContentError, DigestError, NotReadyError, StorageError, TransitionError
+from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
 from digest.parts import load_part
 from digest.paths import template_folders
 from digest.services import Services
 from digest.settings import Settings
-from digest.values import EditionKind, EditionState, MailingState, Pick, Proof, Recipient
+from digest.values import Candidate, EditionKind, EditionState, Fallback, MailingState, Pick, Proof, Recipient, Rules
 from subscribers import signup
 from subscribers.tokens import Keys
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from digest.render import Printer
     from digest.transports import Transport
 
-log = logging.getLogger(__name__)
 OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
 """After its deadline plus this, what has not left of an edition is not news any more and expires."""
@@ -79,43 +77,69 @@ def today(press: Press, slug: str, now: datetime) -> date:
         return now.astimezone(ZoneInfo(records.digest_named(session, slug).zone)).date()
 
 
-def assemble(press: Press, slug: str, *, day: date, now: datetime, again: bool = False) -> EditionRow:
+def assemble(
+    press: Press,
+    slug: str,
+    *,
+    day: date,
+    now: datetime,
+    again: bool = False,
+    kind: EditionKind = EditionKind.DAILY,
+    notes: Sequence[str] = (),
+) -> EditionRow:
     """
-    The edition of that day: picked and saved as a draft, or as it already stands.
+    The edition of that day: picked and saved as a draft, or as it already stands. A weekly one is the week's best.
 
     There is one edition per digest, kind, local date and name, whoever asks and how often. `again` picks anew into
-    a draft; what an editor placed or worded stays.
+    a draft; what an editor placed or worded stays. `notes` are sentences for the editors beside the pick's own.
 
     Raises:
         TransitionError: `again` was asked of an edition that is past editing.
     """
     with reading(press.engine) as session:
         digest = records.digest_named(session, slug)
-        edition = records.edition_on(session, digest, day)
+        edition = records.edition_on(session, digest, day, kind)
     if edition is not None and not again:
         return edition
     if edition is not None:
         desk.demand_editable(edition)
-    pick = _pick(press, digest, edition, now)
+    pick = _pick(press, digest, edition, kind, day, now)
+    pick = replace(pick, notes=(*notes, *pick.notes))
     try:
         with writing(press.engine) as session:
-            return _save_pick(session, digest, day, pick, now)
+            return _save_pick(session, digest, day, kind, pick, now)
     except IntegrityError:  # another process made this day's edition while we picked: theirs is the one
         with reading(press.engine) as session:
-            return cast("EditionRow", records.edition_on(session, digest, day))
+            return cast("EditionRow", records.edition_on(session, digest, day, kind))
 
 
-def _pick(press: Press, digest: DigestRow, edition: EditionRow | None, now: datetime) -> Pick:
-    rules = records.rules_of(digest, press.settings.weights)
+def _pick(
+    press: Press, digest: DigestRow, edition: EditionRow | None, kind: EditionKind, day: date, now: datetime
+) -> Pick:
+    with reading(press.engine) as session:
+        rules = cadences.rules_on(session, digest, records.rules_of(digest, press.settings.weights), kind, day)
     found = stories.candidates(
-        press.engine, digest, rules, now=now, threshold=press.settings.cluster_threshold,
+        press.engine, digest, rules, now=now, threshold=press.settings.cluster_threshold, kind=kind,
         exclude_edition=edition.id if edition else None,
     )  # fmt: skip
-    return picking.pick(found, rules, now=now)
+    best = _week_best(press, digest, found, rules, now) if kind == EditionKind.WEEKLY else found
+    return picking.pick(best, rules, now=now)
 
 
-def _save_pick(session: Session, digest: DigestRow, day: date, pick: Pick, now: datetime) -> EditionRow:
-    edition = records.edition_on(session, digest, day) or records.start_edition(session, digest, day, now=now)
+def _week_best(
+    press: Press, digest: DigestRow, found: Sequence[Candidate], rules: Rules, now: datetime
+) -> Sequence[Candidate]:
+    """Of the candidates those that the week's editions carried, where they are enough; an editor chose them before."""
+    with reading(press.engine) as session:
+        told = records.stories_told(session, digest, since=now - timedelta(days=7))
+    carried = [one for one in found if one.id in told]
+    return carried if len(carried) >= rules.size else found
+
+
+def _save_pick(
+    session: Session, digest: DigestRow, day: date, kind: EditionKind, pick: Pick, now: datetime
+) -> EditionRow:
+    edition = records.edition_on(session, digest, day, kind) or cadences.start(session, digest, day, kind, now=now)
     if edition.version:
         desk.demand_editable(edition)
     records.lay_out(session, edition, pick, by=editions.PRESS, now=now)
@@ -160,6 +184,12 @@ def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> Editi
     with reading(press.engine) as session:
         edition = session.get_one(EditionRow, edition.id)
     verb = editions.at_deadline(edition.state, edition.fallback, deadline=edition.deadline_at, now=now)
+    if (
+        verb == "approve"
+        and edition.fallback == Fallback.CHECKS
+        and (faults := checks.faults(press.engine, edition, now))
+    ):
+        return _hold(press, edition, f"The deadline passed, and its checks do not: {' '.join(faults)}", now)
     if verb == "approve" and now <= edition.deadline_at + LATEST:
         try:
             return approve(press, edition, who=editions.FALLBACK, now=now)
@@ -197,15 +227,9 @@ def deliver(
         AccountError, ContentError: the provider refuses us or the message; the edition is paused.
         StorageError, TransportError: nothing can go on now; run it again, nothing is sent twice.
     """
-    demand_not_restored(press, now())
-    if edition.state not in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
-        editions.move(edition.state, "send", who=editions.PRESS)
-    mailing = mailing_of(press, edition)
-    if mailing is not None and edition.state == EditionState.SENT:
+    mailing = release(press, edition, now=now())
+    if edition.state == EditionState.SENT:
         return deliveries.balance_of(press.engine, mailing)
-    _begin(press, edition, now())
-    mailing = mailing or _open(press, edition, now())
-    keep_page(press, edition)
     with opened_transports(press) as transports:
         try:
             return deliveries.deliver(
@@ -214,6 +238,25 @@ def deliver(
             )  # fmt: skip
         finally:
             follow_mailings(press, now())
+
+
+def release(press: Press, edition: EditionRow, *, now: datetime) -> int:
+    """
+    Open an approved edition's mailing, so that its deliveries leave when each is due; its id, also where it was open.
+
+    Raises:
+        TransitionError, NotReadyError: as `deliver`.
+    """
+    demand_not_restored(press, now)
+    if edition.state not in {EditionState.APPROVED, EditionState.SENDING, EditionState.SENT}:
+        editions.move(edition.state, "send", who=editions.PRESS)
+    mailing = mailing_of(press, edition)
+    if mailing is not None and edition.state == EditionState.SENT:
+        return mailing
+    _begin(press, edition, now)
+    mailing = mailing or _open(press, edition, now)
+    keep_page(press, edition)
+    return mailing
 
 
 def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callable[[], bool] = lambda: False) -> int:
@@ -354,42 +397,30 @@ def move_edition(
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
 
 
-def attend(
-    press: Press,
-    *,
-    clock: Callable[[], datetime],
-    told: Callable[[str], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """One look at everything: service messages leave, deadlines that have passed are kept, approved editions are delivered. `stop` as in `deliver`."""
-    try:
-        deliver_services(press, now=clock)
-        tidy(press, now=clock())
-    except DigestError as error:
-        told(f"Service messages wait: {error}")
+def in_hand(press: Press) -> list[EditionRow]:
+    """Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own."""
+    waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED)
+    by_hand = and_(col(EditionRow.state).in_(waiting), col(EditionRow.due_at).is_(None))
     with reading(press.engine) as session:
-        waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED, EditionState.SENDING)
-        due = session.exec(select(EditionRow).where(col(EditionRow.state).in_(waiting))).all()
-    for edition in due:
-        if stop():
-            return
-        try:
-            _attend_to(press, edition, clock=clock, told=told, stop=stop)
-        except DigestError as error:  # one edition in trouble does not keep the others from their readers
-            told(f"{edition.local_date}: {error}")
-        except Exception as error:
-            log.exception("edition %s", edition.id)
-            told(f"{edition.local_date}: {type(error).__name__}: {error}")
+        return list(session.exec(select(EditionRow).where(or_(col(EditionRow.state) == EditionState.SENDING, by_hand))))
 
 
-def _attend_to(
+def attend_to(
     press: Press,
     edition: EditionRow,
     *,
     clock: Callable[[], datetime],
     told: Callable[[str], None],
-    stop: Callable[[], bool],
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
+    """
+    One look at an edition of `in_hand`: keep its deadline, and hand over what is due of it. `stop` as in `deliver`.
+
+    Raises: as `deliver`.
+    """
+    mailing = mailing_of(press, edition) if edition.state == EditionState.SENDING else None
+    if mailing is not None and not deliveries.anything_due(press.engine, mailing=mailing, now=clock()):
+        return
     after = apply_deadline(press, edition, now=clock())
     if after.state != edition.state:
         told(f"{after.local_date}: {after.state} by {editions.FALLBACK}. {after.reason}".rstrip())

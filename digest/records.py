@@ -145,11 +145,17 @@ def edition_on(session: Session, digest: DigestRow, day: date, kind: str = Editi
     ).first()
 
 
-def start_edition(session: Session, digest: DigestRow, day: date, *, now: datetime) -> EditionRow:
-    """A draft for that day with no stories yet; its deadline and fallback are the digest's of this moment."""
+def start_edition(
+    session: Session, digest: DigestRow, day: date, *, now: datetime, kind: str = EditionKind.DAILY, name: str = ""
+) -> EditionRow:
+    """
+    A draft for that day with no stories yet, not saved as a version.
+
+    Its deadline and fallback are the digest's of this moment; where the digest has a cadence, the cadence says them.
+    """
     row = EditionRow(
-        digest_id=cast("int", digest.id), local_date=day, fallback=digest.fallback, created_at=now, version=0,
-        deadline_at=windows.instant(day, digest.deadline, digest.zone),
+        digest_id=cast("int", digest.id), kind=kind, local_date=day, name=name, fallback=digest.fallback, created_at=now,
+        version=0, deadline_at=windows.instant(day, digest.deadline, digest.zone),
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -224,6 +230,17 @@ def save_version(
     session.add_all([edition, version])
     session.flush()
     return version
+
+
+def stories_told(session: Session, digest: DigestRow, *, since: datetime) -> set[int]:
+    """The stories that the digest's editions, other than weekly ones, have carried to readers."""
+    query = (
+        select(SlotRow.story_id)
+        .join(EditionRow, col(EditionRow.id) == SlotRow.edition_id)
+        .where(EditionRow.digest_id == digest.id, EditionRow.kind != EditionKind.WEEKLY)
+        .where(col(EditionRow.state).in_(editions.TOLD_STATES), col(EditionRow.created_at) >= since)
+    )
+    return set(session.exec(query))
 
 
 def latest_version(session: Session, edition: EditionRow) -> EditionVersionRow | None:

@@ -1,46 +1,175 @@
-"""The clock that stays on duty: APScheduler only ticks, the truth of what is due is in the database."""
+"""The clock that stays on duty. APScheduler only ticks; what is due is in the database, and so is who sees to it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Lock
+from typing import Any
 
+from apscheduler.executors.pool import ThreadPoolExecutor as Threads
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlmodel import func, select
 
+from digest import stations
+from digest.database import reading, writing
+from digest.deliveries import owner_name
 from digest.errors import DigestError
-from digest.press import Press, attend
+from digest.leading import LEASE, LostError, as_leader, lead, resign
+from digest.models import CadenceRow, EditionRow
+from digest.press import Press, attend_to, deliver_services, in_hand
 
 log = logging.getLogger(__name__)
-TICK = 15  # seconds; a clock that was set forward or back is noticed within one tick
+TICK = 1.0  # seconds between two looks at what is due; a clock that was set is noticed within one
+AT_ONCE = 4  # occurrences whose stations run at the same time: a slow source of one keeps no other waiting
 NAP = 0.2  # seconds; how soon it is noticed that the watch is over
 
+Told = Callable[[str], None]
+Clock = Callable[[], datetime]
 
-def watch(press: Press, told: Callable[[str], None], stop: Callable[[], bool]) -> None:
-    """
-    Until `stop` says so: apply the fallback of every deadline that has passed, deliver every approved edition.
 
-    Nothing is remembered between ticks, so a restart, a missed tick or a second watcher changes nothing: editions
-    move by conditional writes, deliveries are unique. What is in hand when it is over is finished, the rest stays queued.
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def watch(press: Press, told: Told, stop: Callable[[], bool], *, clock: Clock = utc_now) -> None:
     """
-    due = Event()
-    scheduler = BackgroundScheduler(timezone=UTC)
-    scheduler.add_job(
-        due.set, "interval", seconds=TICK, coalesce=True, misfire_grace_time=None, max_instances=1,
-        next_run_time=datetime.now(UTC),
-    )  # fmt: skip
+    Until `stop` says so, run the stations of every cadence while this process leads, and send what is due.
+
+    Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watcher changes nothing.
+    What is in hand when it is over is finished, the rest stays on record.
+    """
+    over = Event()
+    with on_watch(press, told, clock=clock):
+        while not stop():
+            over.wait(NAP)
+
+
+@contextmanager
+def on_watch(press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now) -> Iterator["Watch"]:
+    """The same beside other work, while the block runs. `serves`: service messages leave here too."""
+    duty = Watch(press, told, clock)
+    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(4)})
+    jobs = [duty.lead, duty.look, duty.send, *([duty.serve] if serves else [])]
+    for job in jobs:
+        scheduler.add_job(
+            job, "interval", seconds=TICK, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
+        )  # fmt: skip
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job still runs at its next tick is as intended
     scheduler.start()
     try:
-        while not stop():
-            if due.wait(NAP):
-                due.clear()
-                _look(press, told, stop)
+        yield duty
     finally:
+        duty.stopped.set()
         scheduler.shutdown()
-        log.info("off duty")
+        duty.end()
 
 
-def _look(press: Press, told: Callable[[str], None], stop: Callable[[], bool]) -> None:
-    try:
-        attend(press, clock=lambda: datetime.now(UTC), told=told, stop=stop)
-    except DigestError as error:
-        told(str(error))
+class Watch:
+    """One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending."""
+
+    def __init__(self, press: Press, told: Told, clock: Clock) -> None:
+        self.press, self.told, self.clock = press, told, clock
+        self.owner = owner_name()
+        self.stopped = Event()
+        self.fence: int | None = None
+        self._stations = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="station")
+        # on SQLite one run sends, and takes what is due of every edition with it
+        only_one = press.engine.dialect.name == "sqlite"
+        self._senders = ThreadPoolExecutor(1 if only_one else AT_ONCE, thread_name_prefix="edition")
+        self._busy: dict[object, Future[None]] = {}
+        self._planned: object = None
+        self._said: dict[str, str] = {}
+        self._lock = Lock()
+
+    # holding the lead -----------------------------------------------------------------------------------------------
+
+    def lead(self) -> None:
+        with self._in_words("leading"):
+            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=LEASE)
+            if self.fence != before and self.fence is not None:
+                self._planned = None
+                log.info("leading the schedule with fence %s", self.fence)
+
+    # the day's stations ---------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Plan when there is something new, and begin the stations that are due."""
+        fence = self.fence
+        if fence is None:
+            return
+        with self._in_words("the schedule"):
+            self._plan(fence)
+            with reading(self.press.engine) as session:
+                due = stations.due(session, self.clock())
+            for one in due:
+                self._begin(one.key, self._stations, self._run, one, fence)
+
+    def _plan(self, fence: int) -> None:
+        now = self.clock()
+        with reading(self.press.engine) as session:
+            shape = session.exec(select(func.count(), func.sum(CadenceRow.revision))).one()
+        said = (*shape, now.replace(second=0, microsecond=0))
+        if said != self._planned:
+            with as_leader(fence), writing(self.press.engine) as session:
+                stations.plan(session, now)
+            self._planned = said
+
+    def _run(self, one: stations.Due, fence: int) -> None:
+        with self._in_words(one.words):
+            stations.run(self.press, one, fence, clock=self.clock, told=self.told)
+
+    # sending --------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Service messages leave."""
+        with self._in_words("service messages wait"):
+            deliver_services(self.press, now=self.clock, stop=self.stopped.is_set)
+
+    def send(self) -> None:
+        """Begin, or go on with, each edition of which something is due."""
+        with self._in_words("sending"):
+            for edition in in_hand(self.press):
+                self._begin(("edition", edition.id), self._senders, self._attend, edition)
+
+    def _attend(self, edition: EditionRow) -> None:
+        with self._in_words(f"the edition of {edition.local_date}"):
+            attend_to(self.press, edition, clock=self.clock, told=self.told, stop=self.stopped.is_set)
+
+    def _begin(self, key: object, pool: ThreadPoolExecutor, work: Callable[..., None], *given: Any) -> None:
+        """In a thread of the pool, unless the same is under way already."""
+        under_way = self._busy.get(key)
+        if (under_way is None or under_way.done()) and not self.stopped.is_set():
+            self._busy[key] = pool.submit(work, *given)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """What runs is finished, and another process may lead at once."""
+        self._stations.shutdown(wait=True)
+        self._senders.shutdown(wait=True)
+        with self._in_words("leading"):
+            resign(self.press.engine, self.owner)
+
+    @contextmanager
+    def _in_words(self, what: str) -> Iterator[None]:
+        """A tick that fails is told, once for each sentence; the next tick tries again."""
+        try:
+            yield
+            self._said.pop(what, None)
+        except LostError as error:
+            self.fence = None
+            log.warning("%s", error)
+        except DigestError as error:
+            self._tell_once(what, str(error))
+        except Exception as error:
+            log.exception("%s", what)
+            self._tell_once(what, f"{type(error).__name__}: {error}")
+
+    def _tell_once(self, what: str, words: str) -> None:
+        with self._lock:
+            new = self._said.get(what) != words
+            self._said[what] = words
+        if new:
+            self.told(f"{what}: {words}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Engine, exists, func, or_, update
+from sqlalchemy import ColumnElement, Engine, exists, func, not_, or_, update
 from sqlmodel import Session, col, select
 
 from digest import clusters
@@ -26,7 +26,7 @@ from digest.models import (
     TopicRow,
 )
 from digest.topics import topic_finder
-from digest.values import Candidate, DeliveryState, Rules, Story, Told, Topic
+from digest.values import Candidate, DeliveryState, EditionKind, Rules, Story, Told, Topic
 
 HISTORY = timedelta(hours=clusters.NEVER_HOURS)  # an event may reach back as far as two of its stories may lie apart
 TOLD_WITHIN = timedelta(days=30)
@@ -96,6 +96,7 @@ def candidates(
     *,
     now: datetime,
     threshold: float = clusters.THRESHOLD,
+    kind: EditionKind = EditionKind.DAILY,
     exclude_edition: int | None = None,
 ) -> list[Candidate]:
     """
@@ -103,10 +104,11 @@ def candidates(
 
     Groups the stories of all sections of the last week (or of the widest window, where that is longer) into events,
     so that coverage counts; writes down events, copies and topics. `exclude_edition` is the edition being laid out:
-    what it carries itself was not told before. The database is locked only while the outcome is written.
+    what it carries itself was not told before. To a `kind` weekly only earlier weekly ones are editions before, and to
+    any other they are none. The database is locked only while the outcome is written.
     """
     window = timedelta(hours=max(rules.window_hours, *rules.widen_hours, 0))
-    desk = _read(engine, digest, rules, since=now - max(HISTORY, window), now=now, exclude=exclude_edition)
+    desk = _read(engine, digest, rules, since=now - max(HISTORY, window), now=now, kind=kind, exclude=exclude_edition)
     mine = [row for row in desk.rows if _in_section(row, rules.section) and _in_language(row, rules.language)]
     events = _events(desk.rows, threshold)
     find = topic_finder(desk.topics)
@@ -123,7 +125,14 @@ def candidates(
 
 
 def _read(
-    engine: Engine, digest: DigestRow, rules: Rules, *, since: datetime, now: datetime, exclude: int | None
+    engine: Engine,
+    digest: DigestRow,
+    rules: Rules,
+    *,
+    since: datetime,
+    now: datetime,
+    kind: EditionKind,
+    exclude: int | None,
 ) -> _Desk:
     moment = func.coalesce(col(StoryRow.published_at), col(StoryRow.seen_at))
     ours = col(StoryRow.section_key) == section_key(rules.section)
@@ -134,17 +143,21 @@ def _read(
             rows=sorted(rows, key=lambda row: (_moment(row), _id(row))),
             sources={cast("int", source.id): source for source in session.exec(select(SourceRow))},
             topics=topics(session),
-            before=_told_before(session, digest, since=now - TOLD_WITHIN, exclude=exclude),
+            before=_told_before(session, digest, kind, since=now - TOLD_WITHIN, exclude=exclude),
         )
 
 
-def _told_before(session: Session, digest: DigestRow, *, since: datetime, exclude: int | None) -> list[_Before]:
+def _told_before(
+    session: Session, digest: DigestRow, kind: EditionKind, *, since: datetime, exclude: int | None
+) -> list[_Before]:
+    weekly = col(EditionRow.kind) == EditionKind.WEEKLY
     query = (
         select(SlotRow, StoryRow, EditionRow)
         .join(StoryRow, col(StoryRow.id) == SlotRow.story_id)
         .join(EditionRow, col(EditionRow.id) == SlotRow.edition_id)
         .where(EditionRow.digest_id == digest.id, or_(col(EditionRow.state).in_(TOLD_STATES), _reached_someone()))
         .where(col(EditionRow.created_at) >= since, col(EditionRow.id) != (exclude or 0))
+        .where(weekly if kind == EditionKind.WEEKLY else not_(weekly))
         .order_by(col(SlotRow.id))
     )
     return [

@@ -117,6 +117,21 @@ def next_due(engine: Engine, *, mailing: int) -> float | None:
     return min((at for at in (retry, lease) if at is not None), default=None)
 
 
+def anything_due(engine: Engine, *, mailing: int, now: datetime) -> bool:
+    """Whether a run of that mailing would find something to do: to hand over, to settle, or to end."""
+    row, batch = MAILINGS.c, BATCHES.c
+    mine = batch.mailing_id == mailing
+    ready = and_(mine, batch.state == BatchState.READY)
+    with reading(engine) as session:
+        connection = session.connection()
+        if connection.execute(select(batch.id).where(ready, batch.not_before <= now.timestamp()).limit(1)).first():
+            return True
+        waits = connection.execute(select(exists().where(mine, batch.state != BatchState.DONE))).scalar()
+        over = connection.execute(select(row.expires_at <= now).where(row.id == mailing)).scalar()
+    due = next_due(engine, mailing=mailing)
+    return bool(over) or (due is not None and due <= now.timestamp()) or (due is None and not waits)
+
+
 def close_late(engine: Engine, *, now: datetime, write: Write[Any] | None = None) -> int:
     """
     Close what may not be handed over any more: the rest of mailings past their deadline, and of cancelled ones.

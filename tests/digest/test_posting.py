@@ -11,7 +11,7 @@ import pytest
 from digest import posting
 from digest.errors import StorageError, TransportError
 from digest.posting import on_duty
-from digest.press import attend
+from digest.schedule import Watch
 from tests.front_door import hidden, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def test_a_fault_is_told_and_the_next_try_comes(house, monkeypatch, caplog, faul
 def test_where_nobody_serves_who_is_on_duty_sends_them(house):
     house.sign_up("ana@example.net")
     told = []
-    attend(house.press, clock=house.clock, told=told.append)
+    Watch(house.press, told.append, house.clock).serve()
     assert len(house.mails()) == 1
     assert not told
 

@@ -62,7 +62,7 @@ def _cadences() -> None:
         sa.Column("late", text(length=8), nullable=False),
         sa.Column("paused_at", sqltypes.UTCDateTime(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("created_at", sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("since", sqltypes.UTCDateTime(), nullable=False),
         sa.Column("updated_at", sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(_one_of("kind", ("daily", "weekly")), name=op.f("ck_cadence_kind")),
         sa.CheckConstraint(_one_of("fallback", NOW), name=op.f("ck_cadence_fallback")),

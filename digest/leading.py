@@ -1,0 +1,91 @@
+"""Who runs the day's stations: one process among several, by a row with a lease; every write of its checks the fence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from digest.database import guarded, reading, writing
+from digest.deliveries.owners import is_gone
+from digest.deliveries.tables import insert_once
+from digest.errors import DigestError
+from digest.models import LeaderRow
+
+LEADERS = LeaderRow.metadata.tables["leader"]
+ONLY = 1  # the one row's id
+LEASE = 6.0  # seconds; a leader that has not been heard of for so long is replaced
+
+
+class LostError(DigestError):
+    """Another process leads now: this one slept past its lease, and what it was about to write is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads and since when it was last heard of (epoch seconds); `owner` is empty when nobody does."""
+
+    owner: str
+    fence: int
+    seen_at: float
+    lease_until: float
+
+
+def lead(engine: Engine, owner: str, *, now: datetime, lease: float = LEASE) -> int | None:
+    """
+    Become the leader, or stay it for `lease` seconds more. Returns the fence, or None while another one leads.
+
+    A lease that ends later than any could is from before a clock was set back, and does not count.
+    """
+    at = now.timestamp()
+    with writing(engine) as session:
+        connection = session.connection()
+        row = _row(connection)
+        if row.owner == owner:
+            connection.execute(LEADERS.update().values(lease_until=at + lease, seen_at=at))
+            return int(row.fence)
+        if row.owner and at < row.lease_until <= at + 2 * lease and not is_gone(row.owner):
+            return None
+        taken = {"owner": owner, "fence": row.fence + 1, "lease_until": at + lease, "seen_at": at}
+        connection.execute(LEADERS.update().values(taken))
+        return int(row.fence) + 1
+
+
+def resign(engine: Engine, owner: str) -> None:
+    """Let another one lead at once."""
+    with writing(engine) as session:
+        mine = LEADERS.update().where(LEADERS.c.owner == owner)
+        session.connection().execute(mine.values(owner="", lease_until=0.0))
+
+
+def leader(engine: Engine) -> Leader | None:
+    """None when there never was one."""
+    with reading(engine) as session:
+        row = session.connection().execute(select(LEADERS).where(LEADERS.c.id == ONLY)).first()
+    return Leader(row.owner, row.fence, row.seen_at, row.lease_until) if row else None
+
+
+@contextmanager
+def as_leader(fence: int) -> Iterator[None]:
+    """Within the block every transaction that writes fails, unless the leader of that fence still leads."""
+
+    def check(connection: Connection) -> None:
+        # the lock that is shared keeps others from taking over between this look and the commit
+        held = connection.execute(select(LEADERS.c.fence).with_for_update(read=True)).scalar()
+        if held != fence:
+            raise LostError("Another process has taken over the schedule; this one does nothing more with it.")
+
+    with guarded(check):
+        yield
+
+
+def _row(connection: Connection) -> Any:
+    query = select(LEADERS).where(LEADERS.c.id == ONLY).with_for_update()
+    found = connection.execute(query).first()
+    if found is None:
+        fresh = {"id": ONLY, "owner": "", "lease_until": 0.0, "fence": 0, "seen_at": 0.0}
+        connection.execute(insert_once(connection, LEADERS).values(fresh).on_conflict_do_nothing())
+        found = connection.execute(query).one()
+    return found
