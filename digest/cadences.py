@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from sqlmodel import Session, col, select
@@ -12,9 +12,10 @@ from digest import desk
 from digest.editions import EDITABLE
 from digest.errors import NotFoundError, SettingsError
 from digest.models import CadenceRow, DigestRow, EditionRow
-from digest.occurrences import occurrence, why_not
+from digest.occurrences import local_date, occurrence, why_not
 from digest.records import edition_on, start_edition
 from digest.values import EditionKind, EditionState, Fallback, Late, Rules
+from digest.windows import instant
 from subscribers.preferences import DAYS
 from subscribers.zones import demand_zone
 
@@ -25,6 +26,7 @@ DURATION = re.compile(r"(?:(\d{1,3})\s*h)?\s*(?:(\d{1,4})\s*(?:m|min)?)?")
 A_WEEK = 7 * 24  # hours
 MOST_MERGED = 3  # editions that came too late, in the next one
 A_DAY = 24 * 60  # minutes
+A_SECOND = timedelta(seconds=1)
 TWO_DAYS = 2 * A_DAY
 
 
@@ -237,6 +239,8 @@ def save(
     else:
         for name, value in values.items():
             setattr(row, name, value)
+        if values.keys() & {"at", "days", "zone"}:  # what it would have made on earlier days was never its business
+            row.since = max(row.since, instant(local_date(row, now), "00:00", row.zone) - A_SECOND)
         _changed(session, row, "change cadence", who, now, values)
     return row
 

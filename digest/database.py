@@ -97,7 +97,7 @@ _guard: ContextVar["Callable[[Connection], None] | None"] = ContextVar("guard", 
 
 @contextmanager
 def guarded(check: Callable[[Connection], None]) -> Iterator[None]:
-    """Within the block, every transaction of `writing` in this thread begins with `check`, which raises to prevent it."""
+    """Within the block, every transaction of `writing` in this thread ends with `check`, which raises to undo it."""
     before = _guard.set(check)
     try:
         yield
@@ -109,9 +109,9 @@ def guarded(check: Callable[[Connection], None]) -> Iterator[None]:
 def writing(engine: Engine) -> Iterator[Session]:
     """A session whose block is one transaction: committed whole at its end, or not at all."""
     with storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
         if check := _guard.get():
             check(session.connection())
-        yield session
 
 
 @contextmanager

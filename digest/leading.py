@@ -72,7 +72,7 @@ def as_leader(fence: int) -> Iterator[None]:
     """Within the block every transaction that writes fails, unless the leader of that fence still leads."""
 
     def check(connection: Connection) -> None:
-        # the lock that is shared keeps others from taking over between this look and the commit
+        # the shared lock keeps others from taking over between this look and the commit
         held = connection.execute(select(LEADERS.c.fence).with_for_update(read=True)).scalar()
         if held != fence:
             raise LostError("Another process has taken over the schedule; this one does nothing more with it.")

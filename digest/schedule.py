@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event, Lock
@@ -144,6 +144,10 @@ class Watch:
             self._busy[key] = pool.submit(work, *given)
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Wait until all that was begun has ended."""
+        wait(self._busy.values())
 
     def end(self) -> None:
         """What runs is finished, and another process may lead at once."""

@@ -117,6 +117,7 @@ def _plan_one(session: Session, digest: DigestRow, cadence: CadenceRow, now: dat
     wanted = _wanted(cadence, now, {day for day, _ in known})
     _forget(session, known, {one.day for one in wanted})
     for one in wanted:
+        _move(session, digest, cadence, one)
         for station, at in one.stations.items():
             row = known.get((one.day, station))
             if row is None:
@@ -137,13 +138,23 @@ def _known(session: Session, cadence: CadenceRow) -> dict[tuple[date, str], Stat
 
 
 def _wanted(cadence: CadenceRow, now: datetime, begun: set[date]) -> list[Occurrence]:
-    """What is due soon, and the next one whenever that is; and the last one past, if it has begun or is not too late."""
-    wanted = [one for one in islice(past(cadence, now), 1) if one.day in begun or now <= one.late_at]
+    """What is past and was on record, or is the last one and not too late; what is due soon; the next one whenever that is."""
+    over = enumerate(islice(past(cadence, now), MOST_MISSED))
+    wanted = [one for number, one in over if one.day in begun or (not number and now <= one.late_at)]
     for number, one in enumerate(coming(cadence, now)):
         if number and one.gather_at > now + AHEAD:
             break
         wanted.append(one)
     return wanted
+
+
+def _move(session: Session, digest: DigestRow, cadence: CadenceRow, one: Occurrence) -> None:
+    """An edition that still waits follows its cadence: when it is due, until when editors may act, and what happens then."""
+    edition = records.edition_on(session, digest, one.day, one.kind)
+    if edition is None or edition.state in DECIDED:
+        return
+    edition.due_at, edition.deadline_at, edition.fallback = one.due_at, one.deadline_at, cadence.fallback
+    session.add(edition)
 
 
 def _missed(
