@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from digest import __version__
-from digest.cli import Day, Json, Slug, Which, Who, door
+from digest.cli import Day, Json, Slug, Which, Who, door, machine
 from digest.cli import schedule as schedule_words
 from digest.errors import DigestError, NotFoundError
 
@@ -53,6 +53,8 @@ dkim_app = typer.Typer(
     help="Sign what leaves by SMTP: make a key, show what to publish.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(schedule_words.app, name="schedule")
+app.command()(machine.replay)
+app.command()(machine.rehearse)
 app.add_typer(dkim_app, name="dkim")
 bounces_app = typer.Typer(help="What came back by mail.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bounces_app, name="bounces")
