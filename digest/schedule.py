@@ -47,14 +47,20 @@ def watch(press: Press, told: Told, stop: Callable[[], bool], *, clock: Clock = 
 
 
 @contextmanager
-def on_watch(press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now) -> Iterator["Watch"]:
-    """The same beside other work, while the block runs. `serves`: service messages leave here too."""
-    duty = Watch(press, told, clock)
+def on_watch(
+    press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now, tick: float = TICK, lease: float = LEASE
+) -> Iterator["Watch"]:
+    """
+    The same beside other work, while the block runs. `serves`: service messages leave here too.
+
+    `tick` is in seconds, `lease` in seconds of the `clock`.
+    """
+    duty = Watch(press, told, clock, lease)
     scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(4)})
     jobs = [duty.lead, duty.look, duty.send, *([duty.serve] if serves else [])]
     for job in jobs:
         scheduler.add_job(
-            job, "interval", seconds=TICK, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
+            job, "interval", seconds=tick, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
         )  # fmt: skip
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job still runs at its next tick is as intended
     scheduler.start()
@@ -69,8 +75,8 @@ def on_watch(press: Press, told: Told, *, serves: bool = True, clock: Clock = ut
 class Watch:
     """One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending."""
 
-    def __init__(self, press: Press, told: Told, clock: Clock) -> None:
-        self.press, self.told, self.clock = press, told, clock
+    def __init__(self, press: Press, told: Told, clock: Clock, lease: float = LEASE) -> None:
+        self.press, self.told, self.clock, self.lease = press, told, clock, lease
         self.owner = owner_name()
         self.stopped = Event()
         self.fence: int | None = None
@@ -87,7 +93,7 @@ class Watch:
 
     def lead(self) -> None:
         with self._in_words("leading"):
-            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=LEASE)
+            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=self.lease)
             if self.fence != before and self.fence is not None:
                 self._planned = None
                 log.info("leading the schedule with fence %s", self.fence)
