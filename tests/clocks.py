@@ -97,7 +97,12 @@ def _more_digests(room: Newsroom) -> None:
         session.add_all(DigestRow(**like, slug=f"global-{n}") for n in range(1, DIGESTS))
         session.flush()
         for number, digest in enumerate(session.exec(select(DigestRow).order_by(DigestRow.id))):
-            given = {"at": f"{6 + number // 2:02d}:{30 * (number % 2):02d}", "zone": "Europe/Madrid", "fallback": "send", "late": "send"}
+            given = {
+                "at": f"{6 + number // 2:02d}:{30 * (number % 2):02d}",
+                "zone": "Europe/Madrid",
+                "fallback": "send",
+                "late": "send",
+            }
             cadences.save(session, digest, given, kind="daily", who="ops", now=START)
             if number:
                 wishes = session.exec(select(SubscriptionRow).where(SubscriptionRow.digest_id == first.id)).all()
