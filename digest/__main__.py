@@ -284,7 +284,7 @@ def watch() -> None:
     """
     Stay on duty until Ctrl-C.
 
-    Applies each deadline's fallback when it comes, and delivers what is approved.
+    Runs the stations of every cadence, keeps the deadlines of editions made by hand, and delivers what is due.
     """
     from digest.commands import morning
 
