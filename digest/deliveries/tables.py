@@ -80,11 +80,11 @@ class Cursor:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._dialect = connection.dialect.name
+        self.dialect = connection.dialect.name
         self._raw = connection.connection.cursor()
 
     def run(self, statement: Mapping[str, str], given: Mapping[str, Any]) -> Any:
-        self._raw.execute(statement[self._dialect], given)
+        self._raw.execute(statement[self.dialect], given)
         return self._raw
 
 
