@@ -150,8 +150,8 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "cadence": Holding(
         what="when a digest appears",
-        other="id digest_id kind at days zone local opens closes starts_on ends_on blackout gather_before deadline_before"
-        " remind_before undo fallback late_after late paused_at revision created_at updated_at",
+        other="id digest_id kind at days zone local opens closes starts_on ends_on blackout gather_before deadline_before remind_before"
+        " undo fallback late_after late paused_at revision since updated_at",
     ),
     "station": Holding(
         what="what the clock has to do", other="id digest_id kind local_date station due_at state attempt ended_at words"
