@@ -84,7 +84,7 @@ class Outbox:
                     except ValueError as error:
                         refused.append(_failed(recipient, error))
                         continue
-                    shelf, name = _shelf_and_name(proof.channel, recipient.number, recipient.delivery_id)
+                    _channel, shelf, name = _parts_of(proof.channel, recipient.number, recipient.delivery_id)
                     # joined as text: as a Path it takes as long as the writing
                     written[recipient.number] = _write(f"{aside}/{name}", message), f"{here}/{shelf}/{name}"
                 _make_durable(self._aside)
@@ -98,11 +98,16 @@ class Outbox:
 
 def file_of(folder: Path, place: str, channel: str, number: int, delivery_id: str) -> Path:
     """The file of a delivery. Its name holds no personal data."""
-    return folder.joinpath(place, channel, *_shelf_and_name(channel, number, delivery_id))
+    return folder.joinpath(place, *_parts_of(channel, number, delivery_id))
 
 
-def _shelf_and_name(channel: str, number: int, delivery_id: str) -> tuple[str, str]:
-    return f"{number // SHELF:04d}", f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
+def shelf_of(channel: str, number: int, delivery_id: str) -> str:
+    """Where it is within its mailing's place."""
+    return "/".join(_parts_of(channel, number, delivery_id))
+
+
+def _parts_of(channel: str, number: int, delivery_id: str) -> tuple[str, str, str]:
+    return channel, f"{number // SHELF:04d}", f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
 
 
 def open_transport(settings: Settings, place: str, _handed: Handed = nothing) -> Outbox:
