@@ -66,6 +66,13 @@ suppressions_app = typer.Typer(
 )
 app.add_typer(suppressions_app, name="suppressions")
 
+privacy_app = typer.Typer(
+    help="What is kept of readers, and the removal of what has had its time.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(privacy_app, name="privacy")
+
 
 def _say_version(wanted: bool) -> None:
     if wanted:
@@ -347,7 +354,11 @@ def unconfirmed_list(
     edition: Which = "latest",
     as_json: Json = False,
 ) -> None:
-    """Which editions have unconfirmed deliveries, or which deliveries. Example: digest unconfirmed list global 2026-11-23"""
+    """
+    What has unconfirmed deliveries, or which deliveries they are.
+
+    Example: digest unconfirmed list global 2026-11-23; with services for the date, the digest's service messages.
+    """
     from digest.commands import unconfirmed
 
     unconfirmed.show(door.home, digest, edition, as_json=as_json)
@@ -803,6 +814,29 @@ def suppressions_check(address: Address, as_json: Json = False) -> None:
     from digest.commands import suppressions
 
     suppressions.check(door.home, address, as_json=as_json)
+
+
+@privacy_app.command("report")
+def privacy_report(as_json: Json = False) -> None:
+    """What is kept of people: where, what for, how much, how long; consents, erasures, and what goes next."""
+    from digest.commands import privacy
+
+    privacy.report(door.home, as_json=as_json)
+
+
+@privacy_app.command("sweep")
+def privacy_sweep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Remove what has had its time.
+
+    digest serve and digest watch do it every hour; by hand or by cron it may run at any time.
+    """
+    from digest.commands import privacy
+
+    privacy.sweep(door.home, dry_run=dry_run, as_json=as_json)
 
 
 def main() -> None:

@@ -12,11 +12,12 @@ from sqlmodel import Session
 from digest import desk, persons, segments
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table, steps
-from digest.database import reading, scrub, storage_in_words, writing
+from digest.database import reading, storage_in_words, writing
 from digest.deliveries.tables import one_snapshot
 from digest.errors import DigestError, NotFoundError, SettingsError
 from digest.press import Press
 from digest.records import digest_named
+from digest.upkeep import scrubbed
 from subscribers.addresses import masked
 from subscribers.exchange import ImportReport, import_csv
 from subscribers.exporting import FORMATS, people, write_people
@@ -187,7 +188,7 @@ def export_person(home: Path | None, address: str, out: Path | None) -> None:
     house = open_press(home)
     found = persons.everything_of(house, address, now=datetime.now(UTC))
     with _outlet(out) as outlet:
-        show_json(found, out=outlet)
+        outlet.write(persons.written(found))
     if out is not None:
         say(f"All that is held of them is in {out}, which only you may read.")
 
@@ -259,5 +260,5 @@ def erase(home: Path | None, addresses: Sequence[str], *, yes: bool, by: str) ->
             )
         else:
             say("Erased before; nothing else is held of that address.")
-    scrub(house.engine)
+    scrubbed(house, now=datetime.now(UTC))
     say("The address stays suppressed by its keyed hash. Copies in backups and at mail providers are yours to see to.")

@@ -96,7 +96,12 @@ class Outbox:
 
 def file_of(folder: Path, place: str, channel: str, number: int, delivery_id: str) -> Path:
     """The file of a delivery. Its name holds no personal data."""
-    return folder / place / channel / f"{number // SHELF:04d}" / f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
+    return folder / place / shelf_of(channel, number, delivery_id)
+
+
+def shelf_of(channel: str, number: int, delivery_id: str) -> str:
+    """Where it is within its mailing's place."""
+    return f"{channel}/{number // SHELF:04d}/{number:06d}-{delivery_id}{SUFFIXES[channel]}"
 
 
 def open_transport(settings: Settings, place: str, _handed: Handed = nothing) -> Outbox:
