@@ -210,6 +210,8 @@ def show(home: Path | None, address: str, *, as_json: bool) -> None:
         say(f"{'attr.' + name:<12}{value}")
     if why := found["suppression"]:
         say(f"Suppressed since {why['since']:%Y-%m-%d}: {why['reason']} {why['note']}".rstrip(), style="yellow")
+    for one in found["signups"]:
+        say(f"{'asked for':<12}{one['digest']} on {_day(one['asked_at'])}, not confirmed")
     _show_wishes(found.get("subscriptions", []))
     _show_deliveries(found["deliveries"])
 
@@ -236,14 +238,18 @@ def _day(at: datetime | None) -> str:
 
 def _masked(found: dict[str, Any]) -> dict[str, Any]:
     """For a screen that others see, or a ticket: the address, the public id and devices only as far as to know them again."""
-    shown = {**found, "subscriptions": [_masked_device(one) for one in found.get("subscriptions", [])]}
+    lists = {name: [_masked_row(one) for one in value] for name, value in found.items() if isinstance(value, list)}
+    shown = {**found, **lists}
     if "email" in found:
         shown |= {"email": masked(found["email"]), "public_id": f"{found['public_id'][:4]}…"}
     return shown
 
 
-def _masked_device(wish: dict[str, Any]) -> dict[str, Any]:
-    return {**wish, "device": f"{wish['device'][:4]}…"} if wish.get("device") else wish
+def _masked_row(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    device = {"device": f"{row['device'][:4]}…"} if row.get("device") else {}
+    return {**row, **device, **({"email": masked(row["email"])} if row.get("email") else {})}
 
 
 def erase(home: Path | None, addresses: Sequence[str], *, yes: bool, by: str) -> None:

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from digest import persons
+from digest.commands import exchange
 from digest.deliveries import claim, mark
 from digest.upkeep import unscrubbed, upkeep
 from subscribers.tokens import address_hash
@@ -153,3 +155,12 @@ def test_the_mail_with_the_link_says_what_it_can_do(house):
         assert "download all that we hold about you, or have it erased" in mail.get_body((kind,)).get_content().replace(
             "\n", " "
         )
+
+
+def test_on_a_screen_of_the_house_the_address_is_masked_in_every_list(house):
+    own_page(house)
+    house.sign_up(WILHELMINA, "weekend")
+    found = persons.everything_of(house.press, WILHELMINA, now=house.now)
+    assert WILHELMINA in persons.written({"signups": found["signups"]})
+    assert WILHELMINA in persons.written({"service": found["service"]})
+    assert "ilhelmina" not in persons.written(exchange._masked(found))

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from digest import persons
+from digest import persons, schedule
 from digest.database import people_first, writing
 from digest.deliveries import claim
 from digest.press import Press
@@ -35,6 +35,12 @@ TIMES = {
 def house(engine, tmp_path):
     morning(engine)
     return Press(settings=Settings(home=tmp_path), engine=engine, keys=KEYS)
+
+
+@pytest.fixture
+def small(sqlite_engine, tmp_path):
+    morning(sqlite_engine)
+    return Press(settings=Settings(home=tmp_path, scrub_hour=3), engine=sqlite_engine, keys=KEYS)
 
 
 SERIAL = count()
@@ -154,18 +160,21 @@ def test_it_is_done_once_an_hour(house):
     assert hourly.look(lambda: False) is not None
 
 
+def test_who_is_on_duty_does_it_too(small):
+    put(small.engine, "sign-ups not confirmed", [8 * 86_400 + (datetime.now(UTC) - NOW).total_seconds()])
+    give_up = time.monotonic() + 20
+    schedule.watch(
+        small, told=[].append, stop=lambda: not rows(small, "sign-ups not confirmed") or time.monotonic() > give_up
+    )
+    assert not rows(small, "sign-ups not confirmed")
+
+
 # after an erasure ---------------------------------------------------------------------------------------------------
 
 
 def erased(house, now=NOW):
     (one,) = readers(house.engine, 1)
     persons.erase(house, f"reader{one}@example.net", who="ana", now=now)
-
-
-@pytest.fixture
-def small(sqlite_engine, tmp_path):
-    morning(sqlite_engine)
-    return Press(settings=Settings(home=tmp_path, scrub_hour=3), engine=sqlite_engine, keys=KEYS)
 
 
 def test_files_are_written_anew_once_for_all_who_were_erased_since(small):
