@@ -192,13 +192,18 @@ def gather(
 def assemble(
     digest: Slug,
     day: Day = None,
+    name: Annotated[str, typer.Option(help="A breaking edition of that name, beside the day's own.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Pick anew; what an editor pinned or worded stays.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Pick the day's stories into a draft edition. Example: digest assemble global"""
+    """
+    Pick the day's stories into a draft edition.
+
+    Examples: digest assemble global; and, when something happens: digest assemble global --name flood
+    """
     from digest.commands import morning
 
-    morning.assemble(door.home, digest, day, again=again, as_json=as_json, quiet=door.quiet)
+    morning.assemble(door.home, digest, day, name=name, again=again, as_json=as_json, quiet=door.quiet)
 
 
 @app.command()

@@ -175,9 +175,17 @@ def _together(all_of: Mapping[str, Any], kind: str) -> dict[str, str]:
 # editions of a cadence ----------------------------------------------------------------------------------------------
 
 
-def start(session: Session, digest: DigestRow, day: date, kind: str, *, now: datetime) -> EditionRow:
-    """That day's draft, with no stories yet. Where a cadence has that day, its times and its fallback hold."""
-    edition, cadence = start_edition(session, digest, day, now=now, kind=kind), find(session, digest, kind)
+def start(session: Session, digest: DigestRow, day: date, kind: str, *, now: datetime, name: str = "") -> EditionRow:
+    """
+    That day's draft, with no stories yet. Where a cadence has that day, its times and its fallback hold.
+
+    One with a name waits for an editor until the day is over: nobody but a person sends what is breaking.
+    """
+    edition = start_edition(session, digest, day, now=now, kind=kind, name=name)
+    if name:
+        edition.deadline_at, edition.fallback = instant(day + timedelta(days=1), "00:00", digest.zone), Fallback.HOLD
+        return edition
+    cadence = find(session, digest, kind)
     if cadence is not None and not why_not(cadence, day):
         times = occurrence(cadence, day)
         edition.deadline_at, edition.due_at, edition.fallback = times.deadline_at, times.due_at, cadence.fallback

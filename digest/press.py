@@ -87,10 +87,12 @@ def assemble(
     now: datetime,
     again: bool = False,
     kind: EditionKind = EditionKind.DAILY,
+    name: str = "",
     notes: Sequence[str] = (),
 ) -> EditionRow:
     """
-    The edition of that day: picked and saved as a draft, or as it already stands. A weekly one is the week's best.
+    The edition of that day: picked and saved as a draft, or as it already stands. A weekly one is the week's best; one
+    with a `name` is breaking, beside the day's own.
 
     There is one edition per digest, kind, local date and name, whoever asks and how often. `again` picks anew into
     a draft; what an editor placed or worded stays. `notes` are sentences for the editors beside the pick's own.
@@ -98,9 +100,10 @@ def assemble(
     Raises:
         TransitionError: `again` was asked of an edition that is past editing.
     """
+    kind = EditionKind.BREAKING if name else kind
     with reading(press.engine) as session:
         digest = records.digest_named(session, slug)
-        edition = records.edition_on(session, digest, day, kind)
+        edition = records.edition_on(session, digest, day, kind, name)
     if edition is not None and not again:
         return edition
     if edition is not None:
@@ -109,10 +112,12 @@ def assemble(
     pick = replace(pick, notes=(*notes, *pick.notes))
     try:
         with writing(press.engine) as session:
-            return _save_pick(session, digest, day, kind, pick, now)
+            edition = records.edition_on(session, digest, day, kind, name)
+            edition = edition or cadences.start(session, digest, day, kind, name=name, now=now)
+            return _save_pick(session, edition, pick, now)
     except IntegrityError:  # another process made this day's edition while we picked: theirs is the one
         with reading(press.engine) as session:
-            return cast("EditionRow", records.edition_on(session, digest, day, kind))
+            return cast("EditionRow", records.edition_on(session, digest, day, kind, name))
 
 
 def _pick(
@@ -138,10 +143,7 @@ def _week_best(
     return carried if len(carried) >= rules.size else found
 
 
-def _save_pick(
-    session: Session, digest: DigestRow, day: date, kind: EditionKind, pick: Pick, now: datetime
-) -> EditionRow:
-    edition = records.edition_on(session, digest, day, kind) or cadences.start(session, digest, day, kind, now=now)
+def _save_pick(session: Session, edition: EditionRow, pick: Pick, now: datetime) -> EditionRow:
     if edition.version:
         desk.demand_editable(edition)
     records.lay_out(session, edition, pick, by=editions.PRESS, now=now)

@@ -134,13 +134,15 @@ def _matches(which: str) -> Any:
         ) from None
 
 
-def edition_on(session: Session, digest: DigestRow, day: date, kind: str = EditionKind.DAILY) -> EditionRow | None:
+def edition_on(
+    session: Session, digest: DigestRow, day: date, kind: str = EditionKind.DAILY, name: str = ""
+) -> EditionRow | None:
     return session.exec(
         select(EditionRow).where(
             EditionRow.digest_id == digest.id,
             EditionRow.kind == kind,
             EditionRow.local_date == day,
-            EditionRow.name == "",
+            EditionRow.name == name,
         )
     ).first()
 

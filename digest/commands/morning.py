@@ -1,5 +1,6 @@
 """Commands of the morning: assemble, preview, approve, deliver, the whole line, the demo."""
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -41,11 +42,15 @@ def _day(house: Press, slug: str, words: str | None, now: datetime) -> date:
     return day
 
 
-def assemble(home: Path | None, slug: str, day: str | None, *, again: bool, as_json: bool, quiet: bool) -> None:
+def assemble(
+    home: Path | None, slug: str, day: str | None, *, name: str, again: bool, as_json: bool, quiet: bool
+) -> None:
     house, now = open_press(home), clock()
+    if name and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
+        raise NotFoundError(f"--name: {name!r} is no short name; use small letters, digits and hyphens, such as flood.")
     with steps(quiet=quiet or as_json) as progress:
         progress.station("Picking the day's stories ...")
-        edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now, again=again)
+        edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now, again=again, name=name)
     if as_json:
         show_json(edition.model_dump())
         return

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from digest import press, records
+from digest.gathering import gather
 from digest.leading import LostError, as_leader, lead
 from digest.models import EditionRow
 from digest.values import EditionState, StationState
@@ -229,6 +230,23 @@ def test_a_cadence_made_after_its_hour_begins_with_the_next_day(room):
         room.until(duty, "20:00", step=30 * MINUTE)
     assert room.states == []
     assert not room.said
+
+
+def test_a_second_edition_of_a_date_is_one_that_somebody_asked_for_by_name(daily):
+    daily.at("06:00")
+    with daily.watch() as duty:
+        daily.until(duty, "07:05")
+        daily.at("11:00", day=1)
+        gather(daily.press.engine, daily.press.settings, now=daily.now)
+        daily.at("11:00")
+        for _ in range(2):
+            press.assemble(daily.press, "global", day=daily.editions[0].local_date, name="flood", now=daily.now)
+        daily.until(duty, "12:00", step=20 * MINUTE)
+        assert daily.states == ["10 daily sent", "10 breaking draft"]  # nobody but a person sends it
+        approve(daily)
+        daily.look(duty)
+    assert daily.states == ["10 daily sent", "10 breaking sent"]
+    assert len(daily.mails()) == 4
 
 
 # sources and editors ------------------------------------------------------------------------------------------------
