@@ -19,7 +19,7 @@ from sqlalchemy import Engine, and_, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories
+from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, waves
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
@@ -355,15 +355,17 @@ def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[Pr
 
 
 def _open(press: Press, edition: EditionRow, now: datetime) -> int:
-    """Open the edition's mailing: every reader of this moment gets a row, all in one transaction."""
+    """Open the edition's mailing: every reader of this moment gets a row in their wave, all in one transaction."""
     print_proofs(press, edition, now=now)  # a reader who came after the approval may need one more variant
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
         shares = proofs.shares(session, digest, edition, press.settings, now=now)
         names = segments.names(session, press.settings)
+        rhythm = waves.rhythm_of(session, digest, edition)
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
         shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
+        rhythm=rhythm,
     )  # fmt: skip
 
 
@@ -421,6 +423,16 @@ def attend_to(
         told(f"{after.local_date}: {after.state} by {editions.FALLBACK}. {after.reason}".rstrip())
     if after.state in {EditionState.APPROVED, EditionState.SENDING}:
         told(f"{after.local_date}: {deliver(press, after, now=clock, stop=stop).words}")
+
+
+def next_wave(press: Press, edition: EditionRow, now: datetime) -> datetime | None:
+    """When the edition's next readers are due; None when there are no more waves to come."""
+    mailing = mailing_of(press, edition)
+    with reading(press.engine) as session:
+        waves = deliveries.waves_of(session, mailing) if mailing is not None else []
+    return next(
+        (wave.instant for wave in waves if wave.instant and wave.instant > now and wave.done < wave.deliveries), None
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from digest.parts import load_part
 from digest.settings import Settings
 from digest.splice import pack
 from digest.values import Edition, Proof, Variant
-from subscribers.audience import audience
+from subscribers.audience import Occasion, audience
 
 if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from collections.abc import Callable
@@ -41,9 +41,13 @@ class Wanted:
     readers: int
 
 
-def wanted(session: Session, digest: DigestRow, settings: Settings, *, now: datetime) -> list[Wanted]:
+def wanted(
+    session: Session, digest: DigestRow, settings: Settings, *, now: datetime, edition: EditionRow | None = None
+) -> list[Wanted]:
     """
     The variants an edition needs now: channel x segment x language of those who will read them.
+
+    Of one `edition` only those count whose days it is; without it, all who asked for the digest.
 
     A digest without readers still gets one of each channel, so that an editor can see it.
 
@@ -51,12 +55,13 @@ def wanted(session: Session, digest: DigestRow, settings: Settings, *, now: date
         NotReadyError: the rule of one of its segments cannot be read.
     """
     found, names = [], segments.names(session, settings)
+    on = Occasion(edition.kind, edition.local_date) if edition else None
     for channel in digest.channels:
         rules = segment_rules(session, digest)
         before = not_(true())
         for segment, rule in rules.items():
             clause = segments.members(segment, rule, now=now, names=names) if rule else true()
-            people = audience(cast("int", digest.id), channel).where(and_(clause, not_(before)))
+            people = audience(cast("int", digest.id), channel, on).where(and_(clause, not_(before)))
             by_language = people.with_only_columns(PEOPLE.c.language, func.count()).group_by(PEOPLE.c.language)
             readers = _by_printed_language(session.execute(by_language).all(), digest.language)
             before = before | clause
@@ -120,7 +125,7 @@ def printed(
     """
     with reading(engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now)]
+        needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now, edition=edition)]
         needs.append(("web", Variant(segment=EVERYONE, language=digest.language, look=digest.look)))
         have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
         missing = [need for need in needs if need not in have]
@@ -209,6 +214,6 @@ def shares(
             channel=one.channel, transport=transports[one.channel], proof_id=cast("int", have[one.channel, one.variant].id),
             language=one.variant.language, segment=one.variant.segment, rule=one.rule,
         )
-        for one in wanted(session, digest, settings, now=now)
+        for one in wanted(session, digest, settings, now=now, edition=edition)
         if (one.channel, one.variant) in have
     ]  # fmt: skip

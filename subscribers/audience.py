@@ -1,34 +1,66 @@
 """The people an edition goes to right now, as a query: for the fill, for counts, and for the check at every claim."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
 
-from subscribers.models import SubscriptionRow
+from subscribers.models import DAYS, SubscriptionRow
 from subscribers.segments import NOTHING, Names, compile_rule
 
 PEOPLE = SubscriptionRow.metadata.tables["subscriber"]
 WISHES = SubscriptionRow.metadata.tables["subscription"]
 HELD = SubscriptionRow.metadata.tables["suppression"]
 
+WEEKDAYS = DAYS[:5]
 WANTED = "wanted"
 """The one standing in which a reader gets anything."""
 
 
-def audience(digest_id: int, channel: str) -> Select[int, str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Which edition of a digest is meant, as readers tell them apart: its kind (daily, weekly ...) and its local date."""
+
+    kind: str
+    day: date
+
+
+def audience(digest_id: int, channel: str, on: Occasion | None = None) -> Select[int, str, bytes]:
     """
     Everyone who asked for the digest on the channel and has not left: (subscriber_id, device, email_hash).
 
-    Those on a pause and those suppressed are among them, since the books account for them too: ask `standing`.
-    A rule compiled by `subscribers.segments` can be added with `.where`.
+    `on` leaves out whose days it is not. Those on a pause and those suppressed are among them, since the books account
+    for them too: ask `standing`. A rule compiled by `subscribers.segments` can be added with `.where`.
     """
     return (
-        select(WISHES.c.subscriber_id, WISHES.c.device, PEOPLE.c.email_hash)
-        .join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+        wishing()
         .where(WISHES.c.digest_id == digest_id, WISHES.c.channel == channel)
         .where(or_(WISHES.c.state == "active", WISHES.c.state == "paused"))
+        .where(true() if on is None else comes(on))
     )
+
+
+def wishing() -> Select[int, str, bytes]:
+    """Every wish there is, whatever became of it, with its reader: (subscriber_id, device, email_hash)."""
+    people = select(WISHES.c.subscriber_id, WISHES.c.device, PEOPLE.c.email_hash)
+    return people.join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+
+
+def comes(on: Occasion) -> ColumnElement[bool]:
+    """
+    Whether a reader's frequency asks for that edition, over subscription.
+
+    A weekly edition is for weekly readers alone, and a daily one for all others; what is neither, such as breaking
+    news or a correction, comes to everyone.
+    """
+    often = WISHES.c.frequency
+    if on.kind == "weekly":
+        return often == "weekly"
+    if on.kind != "daily":
+        return true()
+    today = DAYS[on.day.weekday()]
+    chosen = and_(often == "days", WISHES.c.days.contains(today))  # no day's name is within another's, or across two
+    return or_(often == "every", chosen, often == "weekdays") if today in WEEKDAYS else or_(often == "every", chosen)
 
 
 def standing(now: "datetime | BindParameter[datetime]") -> ColumnElement[str]:
@@ -61,16 +93,17 @@ class Reach:
 
 
 def reach(
-    connection: Connection, digest_id: int, channel: str, *, now: datetime, rule: str = "", names: Names = NOTHING
-) -> Reach:
+    connection: Connection, digest_id: int, channel: str, *, now: datetime, rule: str = "", names: Names = NOTHING,
+    on: Occasion | None = None,
+) -> Reach:  # fmt: skip
     """
-    Count the audience by standing, of a segment's rule or of everyone.
+    Count the audience by standing, of a segment's rule or of everyone; `on` as in `audience`.
 
     Raises:
         SegmentError: the rule cannot be read.
     """
     within = compile_rule(rule, now=now, names=names) if rule else true()
     how = standing(now).label("standing")
-    people = audience(digest_id, channel).add_columns(how).where(within).subquery()
+    people = audience(digest_id, channel, on).add_columns(how).where(within).subquery()
     counts = connection.execute(select(people.c.standing, func.count()).group_by(people.c.standing)).all()
     return Reach(**dict(counts))

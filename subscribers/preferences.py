@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from subscribers.addresses import Address
-from subscribers.models import CHANNELS, FREQUENCIES, SubscriberRow
+from subscribers.models import CHANNELS, DAYS, FREQUENCIES, SubscriberRow
 from subscribers.signup import subscribe
 from subscribers.zones import zones
 
@@ -18,7 +18,6 @@ PEOPLE = SubscriberRow.metadata.tables["subscriber"]
 WISHES = SubscriberRow.metadata.tables["subscription"]
 TOPICS = SubscriberRow.metadata.tables["subscriber_topic"]
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOURS = tuple(f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 30))
 _HOUR = re.compile(r"([01]\d|2[0-3]):(00|30)")
 

@@ -25,7 +25,8 @@ from digest.web.pages import Pages, zone_choices
 from subscribers import leaving, preferences, signup
 from subscribers.addresses import masked, normalise
 from subscribers.leaving import Standing
-from subscribers.preferences import DAYS, HOURS, Change, Wish, Wishes
+from subscribers.models import DAYS
+from subscribers.preferences import HOURS, Change, Wish, Wishes
 from subscribers.signup import MessageWanted
 from subscribers.tokens import address_hash
 
