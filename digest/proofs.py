@@ -16,11 +16,12 @@ from digest.errors import NotFoundError, NotReadyError
 from digest.languages import languages, primary
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, ProofRow, SegmentRow
+from digest.occasions import occasion
 from digest.parts import load_part
 from digest.settings import Settings
 from digest.splice import pack
 from digest.values import Edition, Proof, Variant
-from subscribers.audience import Occasion, audience
+from subscribers.audience import audience
 
 if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def wanted(
         NotReadyError: the rule of one of its segments cannot be read.
     """
     found, names = [], segments.names(session, settings)
-    on = Occasion(edition.kind, edition.local_date) if edition else None
+    on = occasion(session.connection(), edition.digest_id, edition.kind, edition.local_date) if edition else None
     for channel in digest.channels:
         rules = segment_rules(session, digest)
         before = not_(true())

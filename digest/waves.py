@@ -6,16 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
 from sqlalchemy import func, or_, select, union_all
-from sqlmodel import Session
+from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from digest import segments
 from digest.models import CadenceRow, DigestRow, EditionRow
+from digest.occasions import occasion
 from digest.proofs import segment_rules
 from digest.settings import Settings
-from digest.values import Late
+from digest.values import EditionKind, Late
 from digest.windows import Due, Fate, Rhythm, has_day, instant
 from subscribers.audience import PEOPLE, WANTED, WISHES, Occasion, audience, standing
+from subscribers.preferences import Offer
 from subscribers.zones import zones
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
@@ -26,6 +28,22 @@ def cadence_of(session: Session, digest_id: int, kind: str) -> CadenceRow | None
     return session.exec(
         select_rows(CadenceRow).where(CadenceRow.digest_id == digest_id, CadenceRow.kind == kind)
     ).first()
+
+
+def offers(session: Session) -> dict[int, Offer]:
+    """What readers may choose of each digest, as its cadences are now."""
+    rows: dict[int, list[CadenceRow]] = {}
+    for row in session.exec(select_rows(CadenceRow).order_by(col(CadenceRow.kind))):
+        rows.setdefault(row.digest_id, []).append(row)
+    found = {}
+    for digest in session.exec(select_rows(DigestRow.id)):
+        mine = rows.get(cast("int", digest), [])
+        kinds = {row.kind for row in mine}
+        found[cast("int", digest)] = Offer(
+            rhythm=kinds != {EditionKind.WEEKLY}, weekly=EditionKind.WEEKLY in kinds,
+            usual=next((row.at for row in mine if row.local), ""),
+        )  # fmt: skip
+    return found
 
 
 def rhythm_of(session: Session, digest: DigestRow, edition: EditionRow) -> Rhythm | None:
@@ -108,7 +126,9 @@ def forecast(
     """
     plan = rhythm(digest, cadence, day, released or ALWAYS)
     found = []
-    for zone, hour, readers in _readers(session, digest, Occasion(cadence.kind, day), now, settings):
+    for zone, hour, readers in _readers(
+        session, digest, occasion(session.connection(), cadence.digest_id, cadence.kind, day), now, settings
+    ):
         there = zone if zone in zones() else digest.zone
         if not plan.local:
             wished: datetime | None = instant(day, cadence.at, cadence.zone)

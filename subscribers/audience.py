@@ -19,10 +19,15 @@ WANTED = "wanted"
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Which edition of a digest is meant, as readers tell them apart: its kind (daily, weekly ...) and its local date."""
+    """
+    Which edition of a digest is meant, as readers tell them apart: its kind (daily, weekly ...) and its local date.
+
+    `alone`: the digest has editions of no other kind, so that there is nothing to choose between.
+    """
 
     kind: str
     day: date
+    alone: bool = False
 
 
 def audience(digest_id: int, channel: str, on: Occasion | None = None) -> Select[int, str, bytes]:
@@ -50,14 +55,14 @@ def comes(on: Occasion) -> ColumnElement[bool]:
     """
     Whether a reader's frequency asks for that edition, over subscription.
 
-    A weekly edition is for weekly readers alone, and a daily one for all others; what is neither, such as breaking
-    news or a correction, comes to everyone.
+    A weekly edition is for weekly readers alone (everyone's, if there are only such), and a daily one for all others; what
+    is neither, such as breaking news or a correction, comes to everyone.
     """
     often = WISHES.c.frequency
+    if on.alone or on.kind not in {"daily", "weekly"}:
+        return true()
     if on.kind == "weekly":
         return often == "weekly"
-    if on.kind != "daily":
-        return true()
     today = DAYS[on.day.weekday()]
     chosen = and_(often == "days", WISHES.c.days.contains(today))  # no day's name is within another's, or across two
     return or_(often == "every", chosen, often == "weekdays") if today in WEEKDAYS else or_(often == "every", chosen)

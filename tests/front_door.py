@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 from digest import press as line
 from digest.app import PALETTE, found
 from digest.database import writing
-from digest.models import DigestRow, EditionRow, EditionVersionRow, SourceRow, StoryRow
+from digest.models import CadenceRow, DigestRow, EditionRow, EditionVersionRow, SourceRow, StoryRow
 from digest.press import Press
 from digest.values import EditionState
 from digest.web import public
@@ -142,6 +142,11 @@ def opened(home, *, honoured: frozenset[str] = FIELDS, **settings: object) -> It
                 slug="weekend", name="The Weekend", wordmark="The Weekend", channels=["email"], created_at=NOW, **fields
             )
         )
+        session.flush()
+        moment = {"created_at": NOW, "updated_at": NOW}
+        for digest in (1, 2):  # so that all wishes are offered, and what is published leaves at once
+            daily = CadenceRow(digest_id=digest, at="00:00", **moment)
+            session.add_all([daily, CadenceRow(digest_id=digest, kind="weekly", local=True, **moment)])
     house = House(press)
     with answering(house.app(honoured)) as client:
         house.client = client

@@ -12,6 +12,7 @@ from digest.database import reading, writing
 from digest.deliveries.rows import Filler, Share
 from digest.deliveries.tables import DIGESTS, EDITIONS, MAILINGS, one_snapshot
 from digest.errors import NotReadyError, StorageError
+from digest.occasions import occasion
 from digest.segments import members
 from digest.values import EditionState, MailingState
 from digest.windows import Rhythm
@@ -90,7 +91,7 @@ def _demand_equal(candidates: int, written: int) -> None:
 
 def _demand_approved(connection: Connection, edition_id: int, version: int) -> Occasion:
     row = EDITIONS.c
-    query = select(row.state, row.version, row.kind, row.local_date).where(row.id == edition_id)
+    query = select(row.digest_id, row.state, row.version, row.kind, row.local_date).where(row.id == edition_id)
     edition = connection.execute(query).first()
     if edition is None or edition.state not in FILLABLE:
         state = edition.state if edition else "missing"
@@ -99,7 +100,7 @@ def _demand_approved(connection: Connection, edition_id: int, version: int) -> O
         raise NotReadyError(
             f"Version {version} was printed, but version {edition.version} is approved; print it again."
         )
-    return Occasion(edition.kind, edition.local_date)
+    return occasion(connection, edition.digest_id, edition.kind, edition.local_date)
 
 
 def _insert_mailing(

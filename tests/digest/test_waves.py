@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel, delete, select
 
 from digest import deliveries, press, proofs, waves
 from digest.database import reading, writing
@@ -60,6 +60,7 @@ def cadence(engine, *, kind="daily", **fields):
     """A cadence of the digest, at seven where each reader is unless said otherwise."""
     base = {"at": "07:00", "zone": "Europe/Madrid", "local": True, "created_at": NOW, "updated_at": NOW}
     with writing(engine) as session:
+        session.exec(delete(CadenceRow).where(CadenceRow.digest_id == 1, CadenceRow.kind == kind))
         session.add(CadenceRow(digest_id=1, kind=kind, **{**base, **fields}))
 
 
@@ -145,6 +146,18 @@ def asked_on(engine, kind, day):
         edition, digest = session.exec(select(EditionRow)).one(), session.get(DigestRow, 1)
         found = proofs.wanted(session, digest, Settings(_env_file=None), now=NOW, edition=edition)
     assert sum(one.readers for one in found if one.channel == "email") == len(expected)
+
+
+def test_a_digest_that_only_appears_weekly_is_everybodys(engine):
+    house = morning(engine)
+    cadence(engine, kind="weekly", local=False)
+    ids = readers(engine, len(WISHES))
+    for one, (often, days) in zip(ids, WISHES, strict=True):
+        set_wish(engine, one, frequency=often, days=days)
+    approved(engine, EARLY, kind="weekly")
+    assert forecast(engine, None).readers == len(ids)
+    opened(engine, house)
+    assert sorted(written(engine)) == ids
 
 
 # the fill -------------------------------------------------------------------------------------------------------------
