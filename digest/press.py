@@ -429,9 +429,9 @@ def next_wave(press: Press, edition: EditionRow, now: datetime) -> datetime | No
     """When the edition's next readers are due; None when there are no more waves to come."""
     mailing = mailing_of(press, edition)
     with reading(press.engine) as session:
-        waves = deliveries.waves_of(session, mailing) if mailing is not None else []
+        found = deliveries.waves_of(session, mailing) if mailing is not None else []
     return next(
-        (wave.instant for wave in waves if wave.instant and wave.instant > now and wave.done < wave.deliveries), None
+        (wave.instant for wave in found if wave.instant and wave.instant > now and wave.done < wave.deliveries), None
     )
 
 
@@ -447,8 +447,8 @@ class Preview:
 
 
 def preview(
-    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", now: datetime
-) -> Preview:
+    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", profile: str = "", now: datetime
+) -> Preview:  # fmt: skip
     """
     The proof of a variant as a reader gets it; printed first if it never was.
 
@@ -456,9 +456,9 @@ def preview(
         NotFoundError: no such variant of the edition; lists those there are.
     """
     rows = proofs.stored(press.engine, edition) or print_proofs(press, edition, now=now)
-    if channel not in {row.channel for row in rows}:
+    if (channel, profile) not in {(row.channel, row.profile) for row in rows}:
         rows = print_proofs(press, edition, now=now)
-    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language))
+    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language, profile))
     recipient = Recipient(
         number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
         token=delivery_token(press.keys, 0, 0),
@@ -472,6 +472,38 @@ def preview(
         if not part.is_multipart()
     }
     return Preview(proof, message, parts["html"], parts["plain"], "")
+
+
+@dataclass(frozen=True, slots=True)
+class Readership:
+    """How many readers a variant has: of its deliveries once there are any, of those who would get it until then."""
+
+    channel: str
+    segment: str
+    language: str
+    profile: str
+    readers: int
+
+
+def readerships(press: Press, edition: EditionRow, *, now: datetime) -> list[Readership]:
+    """
+    The edition's variants, the plain one of each before its other orders.
+
+    Raises:
+        NotReadyError, NotFoundError: a segment's rule cannot be read, or there is no such segment.
+    """
+    mailing = mailing_of(press, edition)
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    if mailing is not None:
+        for one in deliveries.progress(press.engine, mailing):
+            found[one.channel, one.segment, one.language, one.profile] += one.number
+    else:
+        with reading(press.engine) as session:
+            digest = session.get_one(DigestRow, edition.digest_id)
+            for need in proofs.wanted(session, digest, press.settings, now=now, edition=edition):
+                variant = need.variant
+                found[need.channel, variant.segment, variant.language, variant.profile] += need.readers
+    return [Readership(*variant, readers) for variant, readers in sorted(found.items())]
 
 
 def counts(press: Press, edition: EditionRow) -> dict[str, Any]:

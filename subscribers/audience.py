@@ -1,18 +1,36 @@
 """The people an edition goes to right now, as a query: for the fill, for counts, and for the check at every claim."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, and_, case, exists, func, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 
 from subscribers.models import DAYS, SubscriptionRow
 from subscribers.segments import NOTHING, Names, compile_rule
 
 PEOPLE = SubscriptionRow.metadata.tables["subscriber"]
 WISHES = SubscriptionRow.metadata.tables["subscription"]
+TOPICS = SubscriptionRow.metadata.tables["subscriber_topic"]
 HELD = SubscriptionRow.metadata.tables["suppression"]
 
 WEEKDAYS = DAYS[:5]
+MOST_TOPICS = 39  # whose wishes fit into one number of 63 bits
 WANTED = "wanted"
 """The one standing in which a reader gets anything."""
 
@@ -66,6 +84,31 @@ def comes(on: Occasion) -> ColumnElement[bool]:
     today = DAYS[on.day.weekday()]
     chosen = and_(often == "days", WISHES.c.days.contains(today))  # no day's name is within another's, or across two
     return or_(often == "every", chosen, often == "weekdays") if today in WEEKDAYS else or_(often == "every", chosen)
+
+
+def leaning(topics: Sequence[str]) -> ColumnElement[int]:
+    """
+    What a reader wishes of these topics (by their keys, at most 39), as one number, over subscriber.
+
+    It has a digit of base three for each topic, the first the lowest: 0 for nothing said, 1 for more, 2 for less.
+    """
+    row = TOPICS.c
+    place = case(
+        {topic: literal(3**n, BigInteger) for n, topic in enumerate(topics)},
+        value=row.topic,
+        else_=literal(0, BigInteger),
+    )
+    digit = case((row.wish > 0, 1), (row.wish < 0, 2), else_=0)
+    mine = select(func.sum(place * digit)).where(row.subscriber_id == PEOPLE.c.id, row.topic.in_(topics))
+    return func.coalesce(cast(mine.correlate(PEOPLE).scalar_subquery(), BigInteger), 0)
+
+
+def anyone_leans(connection: Connection, topics: Sequence[str]) -> bool:
+    """Whether any reader at all wishes anything of these topics."""
+    row = TOPICS.c
+    return (
+        connection.execute(select(row.topic).where(row.topic.in_(topics), row.wish != 0).limit(1)).first() is not None
+    )
 
 
 def standing(now: "datetime | BindParameter[datetime]") -> ColumnElement[str]:

@@ -76,13 +76,16 @@ def preview(
     part: str,
     segment: str,
     language: str,
+    profile: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
     house = open_press(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=slug)
-    shown = press.preview(house, edition, channel=channel, segment=segment, language=language, now=clock())
+    shown = press.preview(
+        house, edition, channel=channel, segment=segment, language=language, profile=profile, now=clock()
+    )
     if as_json:
         show_json(
             {

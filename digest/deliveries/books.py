@@ -131,12 +131,13 @@ class Tally:
     channel: str
     segment: str
     language: str
+    profile: str
     state: str
     number: int
 
 
 def progress(engine: Engine, mailing: int) -> list[Tally]:
-    """The mailing's deliveries counted by channel, segment, language and state, for a table."""
+    """The mailing's deliveries counted by channel, segment, language, topic profile and state, for a table."""
     with reading(engine) as session:
         connection = session.connection()
         found = _mailing(connection, mailing, lock=False)
@@ -147,10 +148,13 @@ def progress(engine: Engine, mailing: int) -> list[Tally]:
             .group_by(row.proof_id, row.state)
             .subquery()
         )
-        columns = (proof.channel, proof.segment, proof.language, counts.c.state, counts.c.number)
-        query = select(*columns).join(counts, counts.c.proof_id == proof.id).order_by(*columns[:4])
+        columns = (proof.channel, proof.segment, proof.language, proof.profile, counts.c.state, counts.c.number)
+        query = select(*columns).join(counts, counts.c.proof_id == proof.id).order_by(*columns[:5])
         rows = connection.execute(query).all()
-    return [Tally(channel=one[0], segment=one[1], language=one[2], state=str(one[3]), number=one[4]) for one in rows]
+    return [Tally(**dict(zip(TALLIED, one, strict=True))) for one in rows]
+
+
+TALLIED = ("channel", "segment", "language", "profile", "state", "number")
 
 
 class Wave(NamedTuple):

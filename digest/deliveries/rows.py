@@ -1,7 +1,7 @@
 """The rows of a mailing: its deliveries in batches, each of one proof and, where readers have their hours, of one wave."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,9 +23,10 @@ from sqlalchemy import (
 
 from digest.crashes import crash_point
 from digest.deliveries.tables import BATCHES, DELIVERIES, hexed, insert_once, listed
+from digest.profiles import profile_of, topics_of
 from digest.values import BatchState, DeliveryState
 from digest.windows import Rhythm
-from subscribers.audience import PEOPLE, WANTED, WISHES, standing, wishing
+from subscribers.audience import PEOPLE, WANTED, WISHES, leaning, standing, wishing
 
 PAGE = 10_000  # readers looked at together
 AT_ONCE = 0.0
@@ -39,7 +40,8 @@ class Share:
     The part of an edition's audience that one proof serves: a segment's readers of one language on one channel.
 
     Shares come in the segments' order: a reader belongs to the first segment whose rule they meet. Who reads none of
-    the languages printed for their segment gets its proof in the digest's own language, or else the first.
+    the languages printed for their segment gets its proof in the digest's own language, or else the first. Within a share,
+    readers whose wishes make one of its `profiles` get that proof, and all others `proof_id`.
     """
 
     channel: str
@@ -48,6 +50,10 @@ class Share:
     language: str
     segment: str = ""
     rule: str = ""  # in the words of subscribers.segments; empty: everyone
+    slots: tuple[str, ...] = ()  # the topic of each slot
+    profiles: Mapping[str, int] = field(
+        default_factory=dict
+    )  # the proofs of those who read in another order, by profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class Filler:
 
     def fill(self, share: Share, people: People) -> None:
         """All of a share's readers: in the order of their ids where they are alike, else sorted into their places."""
-        if self.rhythm is not None and self.rhythm.local:
+        if share.profiles or (self.rhythm is not None and self.rhythm.local):
             self._fill_sorted(share, people)
         else:
             self._fill_alike(share, people)
@@ -120,37 +126,40 @@ class Filler:
         reader, target = self.connection.execute(self._last_reader, {"base": self.written}).one()
         return int(reader), str(target) if share.channel == "push" else ""
 
-    # readers with their own hours -------------------------------------------------------------------------------------
+    # readers with their own hours and orders --------------------------------------------------------------------------
 
     def _fill_sorted(self, share: Share, people: People) -> None:
         """In one pass over the readers: a heap for each place, which becomes a batch as soon as it is one."""
         chosen = wishing().where(WISHES.c.id.op("IN")(listed(bindparam("those", type_=String))))
         insert = self._insert(share, chosen.order_by(WISHES.c.subscriber_id, WISHES.c.device))
-        places: dict[tuple[str, str], Place] = {}
+        places: dict[tuple[str, str, int], Place] = {}
         heaps: dict[Place, list[int]] = {}
-        for wish, zone, hour in self._pages(people):
-            if (zone, hour) not in places:
-                places[zone, hour] = Place(share.proof_id, self._instant(zone, hour))
-            heap = heaps.setdefault(places[zone, hour], [])
+        for wish, zone, hour, lean in self._pages(people, share):
+            key = zone, hour, lean
+            if key not in places:
+                proof = share.profiles.get(profile_of(lean, share.slots), share.proof_id)
+                places[key] = Place(proof, self._instant(zone, hour))
+            heap = heaps.setdefault(places[key], [])
             heap.append(wish)
             if len(heap) == self.batch_size:
-                self._write_heap(share, insert, places[zone, hour], heap)
+                self._write_heap(share, insert, places[key], heap)
         for place, heap in sorted(heaps.items(), key=lambda one: (one[0].instant or 0.0, one[0].proof_id)):
             if heap:
                 self._write_heap(share, insert, place, heap)
 
-    def _pages(self, people: People) -> Iterator[tuple[int, str, str]]:
-        """(wish, zone, hour) of everyone, read a page at a time."""
+    def _pages(self, people: People, share: Share) -> Iterator[tuple[int, str, str, int]]:
+        """(wish, zone, hour, leaning) of everyone, read a page at a time."""
         reader, device = WISHES.c.subscriber_id, WISHES.c.device
         after = tuple_(bindparam("after_reader", type_=Integer), bindparam("after_device", type_=String))
-        page = people.with_only_columns(WISHES.c.id, PEOPLE.c.zone, WISHES.c.hour, reader, device)
+        lean = leaning(topics_of(share.slots)) if share.profiles else literal(0)
+        page = people.with_only_columns(WISHES.c.id, PEOPLE.c.zone, WISHES.c.hour, lean, reader, device)
         page = page.where(tuple_(reader, device) > after).order_by(reader, device).limit(PAGE)
         last: tuple[int, str] | None = (0, "")
         while last is not None:
             found = self.connection.execute(page, {"after_reader": last[0], "after_device": last[1]}).all()
-            last = (found[-1][3], found[-1][4]) if len(found) == PAGE else None
+            last = (found[-1][4], found[-1][5]) if len(found) == PAGE else None
             for one in found:
-                yield one[0], one[1], one[2]
+                yield one[0], one[1], one[2], one[3]
 
     def _instant(self, zone: str, hour: str) -> float | None:
         if self.rhythm is None:

@@ -26,15 +26,9 @@ from subscribers import leaving, preferences, signup
 from subscribers.addresses import masked, normalise
 from subscribers.leaving import Standing
 from subscribers.models import DAYS
-from subscribers.preferences import HOURS, Change, Offer, Wish, Wishes
+from subscribers.preferences import FIELDS, HOURS, Change, Offer, Wish, Wishes
 from subscribers.signup import MessageWanted
 from subscribers.tokens import address_hash
-
-HONOURED = frozenset({"channels", "frequency", "hour", "language", "zone"})
-"""
-The wishes that the press heeds today; a page offers no other. `topics` are read, kept and tested behind this one line, and
-wait for the topic profiles.
-"""
 
 OWN_OPENS = timedelta(minutes=15)
 ADDRESS_OPENS = timedelta(hours=24)
@@ -95,9 +89,9 @@ class Reader:
     digest: Digest
 
 
-def routes(pages: Pages, honoured: frozenset[str] = HONOURED) -> APIRouter:
+def routes(pages: Pages) -> APIRouter:
     """The paths of `/m/...`, `/own/...` and `/address/...`. A token in the path is leave enough: nobody can guess one."""
-    router, desk = APIRouter(), Managing(pages, honoured)
+    router, desk = APIRouter(), Managing(pages)
     looks = [
         ("/m/{token}", desk.look), ("/m/{token}/pause", desk.look_at_pause), ("/m/{token}/leave", desk.look_at_leaving),
         ("/own/{token}", desk.look_at_own),
@@ -135,7 +129,6 @@ class Managing:
     """What the paths do. Looks only read; acts write in one transaction."""
 
     pages: Pages
-    honoured: frozenset[str]
 
     def _reader(self, session: Session, request: Request, token: str, purpose: str = PURPOSE) -> Reader | None:
         """Whose page this is. `?digest=` means another of the same person's digests than the one the mail was of."""
@@ -197,7 +190,7 @@ class Managing:
         names = {row.id or 0: row.name for row in session.exec(select(DigestRow))}
         before = self._wishes(session, reader, names if own else {})
         after, faults = preferences.read(
-            form, before, fields=self.honoured, languages=dict(self.pages.languages), topics=_topics(session),
+            form, before, fields=FIELDS, languages=dict(self.pages.languages), topics=_topics(session),
             offers=waves.offers(session), may_join=own,
         )  # fmt: skip
         if faults:
@@ -237,7 +230,7 @@ class Managing:
         press, path, topics = self.pages.press, self._path, _topic_views(session, shown, spoken)
         known = {
             "saved": saved, "faults": {name: spoken.gettext(FAULTS[said]) for name, said in (faults or {}).items()},
-            "own": own, "fields": self.honoured, "digests": views, "hours": HOURS,
+            "own": own, "digests": views, "hours": HOURS,
             "days": _said(DAY_NAMES, spoken),
             "topic_wishes": _said(TOPIC_WISHES, spoken), "topics": topics, "chosen_topics": _chosen(topics, spoken),
             "open_topics": any(name.startswith("topic.") for name in faults or {}),

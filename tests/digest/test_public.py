@@ -21,7 +21,7 @@ from digest.database import reading, writing
 from digest.delivery_ids import TOKEN_LENGTH, delivery_token
 from digest.models import CadenceRow, SuppressionRow
 from digest.web.forms import MOST_BYTES, form_token
-from digest.web.managing import HONOURED, MAILS_A_DAY
+from digest.web.managing import MAILS_A_DAY
 from subscribers.addresses import normalise
 from subscribers.tokens import address_hash
 from tests.answering import answering
@@ -416,26 +416,6 @@ def test_the_links_of_who_is_gone_open_nothing(house):
     assert house.client.post(f"{mine}/leave", data=ONE_CLICK).status_code == 404
 
 
-def test_a_page_offers_and_takes_only_what_the_press_heeds_today(tmp_path):
-    with opened(tmp_path / "home", honoured=HONOURED) as house:
-        mine = house.subscribe(ANA)
-        page = house.client.get(mine).text
-        assert "topic.korea" not in page
-        house.client.post(
-            mine,
-            data={
-                "digest": "1",
-                "email.1": "on",
-                "frequency.1": "weekly",
-                "hour.1": "07:30",
-                "topic.korea": "more",
-                "language": "es",
-            },
-        )
-        assert (wish(house).frequency, wish(house).hour, house.rows("subscriber_topic")) == ("weekly", "07:30", [])
-        assert house.rows("subscriber")[0].language == "es"
-
-
 @pytest.mark.parametrize(
     ("cadences", "offered"),
     [
@@ -453,7 +433,7 @@ def test_a_digest_offers_the_days_and_hours_that_its_cadences_can_keep(house, ca
     with writing(house.press.engine) as session:
         session.exec(delete(CadenceRow))
         for kind, local in cadences:
-            session.add(CadenceRow(digest_id=1, kind=kind, local=local, at="08:15", created_at=NOW, updated_at=NOW))
+            session.add(CadenceRow(digest_id=1, kind=kind, local=local, at="08:15", since=NOW, updated_at=NOW))
     page = house.client.get(mine).text
     choices = re.search(r'<select id="frequency\.1".*?</select>', page, re.DOTALL)
     found = set(re.findall(r'value="(\w+)"', choices.group())) if choices else set()

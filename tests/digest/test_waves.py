@@ -12,7 +12,7 @@ from digest import deliveries, press, proofs, waves
 from digest.database import reading, writing
 from digest.deliveries import Wave, balance_of, claim, deliver, next_due, open_mailing, waves_of
 from digest.models import BatchRow, CadenceRow, DeliveryRow, DigestRow, EditionRow, MailingRow
-from digest.press import attend
+from digest.press import attend_to
 from digest.settings import Settings
 from digest.transports.outbox import Outbox
 from digest.values import Late
@@ -58,7 +58,7 @@ def morning(engine, *variants):
 
 def cadence(engine, *, kind="daily", **fields):
     """A cadence of the digest, at seven where each reader is unless said otherwise."""
-    base = {"at": "07:00", "zone": "Europe/Madrid", "local": True, "created_at": NOW, "updated_at": NOW}
+    base = {"at": "07:00", "zone": "Europe/Madrid", "local": True, "since": NOW, "updated_at": NOW}
     with writing(engine) as session:
         session.exec(delete(CadenceRow).where(CadenceRow.digest_id == 1, CadenceRow.kind == kind))
         session.add(CadenceRow(digest_id=1, kind=kind, **{**base, **fields}))
@@ -382,7 +382,8 @@ def test_a_watch_sends_each_wave_of_an_approved_edition_and_leaves_it_alone_betw
         said = []
 
         def watch():
-            attend(house.press, clock=house.clock, told=said.append)
+            if (edition := newest(house)).state in {"approved", "sending"}:
+                attend_to(house.press, edition, clock=house.clock, told=said.append)
             return [row.state for row in house.rows("delivery") if row.mailing_id == house.rows("mailing")[-1].id]
 
         cadence(house.press.engine, at="19:00")
