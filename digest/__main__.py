@@ -214,6 +214,9 @@ def preview(
     part: Annotated[str, typer.Option(help="html, text or raw (the message as it leaves).")] = "html",
     segment: Annotated[str, typer.Option(help="As readers of this segment see it.")] = "",
     language: Annotated[str, typer.Option(help="As readers of this language see it.")] = "",
+    profile: Annotated[
+        str, typer.Option(help="As readers of this topic profile see it: see digest editions show.")
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -232,6 +235,7 @@ def preview(
         part=part,
         segment=segment,
         language=language,
+        profile=profile,
         out=out,
         as_json=as_json,
     )

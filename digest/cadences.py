@@ -16,7 +16,7 @@ from digest.occurrences import local_date, occurrence, why_not
 from digest.records import edition_on, start_edition
 from digest.values import EditionKind, EditionState, Fallback, Late, Rules
 from digest.windows import instant
-from subscribers.preferences import DAYS
+from subscribers.models import DAYS
 from subscribers.zones import demand_zone
 
 KINDS = (EditionKind.DAILY, EditionKind.WEEKLY)

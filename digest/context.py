@@ -35,10 +35,12 @@ class StoryView:
     A slot as templates see it.
 
     `lang` is empty where the story speaks the page's language, `dir` where its script runs the page's way. `image` is empty unless its host is allowed.
+    `position` is its place on the edition's page, `number` its place here, which a topic profile may have changed.
     `story_url` is the story's own address, `url` the same with the publisher's UTM settings.
     """
 
     position: int
+    number: int
     kicker: str
     update: bool
     headline: str
@@ -78,7 +80,9 @@ def context(edition: Edition, variant: Variant, words: Words) -> dict[str, objec
     """Every name that is the same for all readers of a variant."""
     # Without a catalogue the page speaks English, and says so; its stories then say theirs.
     language = variant.language if same_language(variant.language, words.language) else words.language
-    stories = tuple(_story(edition, slot, language, words) for slot in edition.slots)
+    stories = tuple(
+        _story(edition, number, slot, language, words) for number, slot in enumerate(edition.slots, start=1)
+    )
     told = TOLD.get(variant.look, TOLD["standard"])
     return {
         "edition": edition,
@@ -99,14 +103,14 @@ def context(edition: Edition, variant: Variant, words: Words) -> dict[str, objec
     }
 
 
-def _story(edition: Edition, slot: Slot, language: str, words: Words) -> StoryView:
+def _story(edition: Edition, number: int, slot: Slot, language: str, words: Words) -> StoryView:
     same = same_language(slot.language, language)
     runs = direction(language if same else slot.language)
     link = slot.url if len(slot.url) <= LONGEST_URL else anchor(edition.web_url, slot.position)
     shared = share_links(edition, slot) if link == slot.url else {}
     allowed = image_allowed(slot.image, edition.digest.image_hosts)
     return StoryView(
-        position=slot.position, kicker=slot.kicker, update=slot.update, headline=slot.headline, teaser=slot.teaser,
+        position=slot.position, number=number, kicker=slot.kicker, update=slot.update, headline=slot.headline, teaser=slot.teaser,
         url=tagged(link, utm_of(edition)) if link == slot.url else link, story_url=slot.url,
         anchor=anchor(edition.web_url, slot.position), minutes=slot.minutes,
         image=slot.image if allowed else "", image_alt=slot.image_alt if allowed else "",

@@ -421,7 +421,7 @@ class BatchRow(SQLModel, table=True):
 
     __tablename__ = "batch"
     __table_args__ = (
-        Index("ix_batch_due", "state", "priority", "id"),
+        Index("ix_batch_due", "state", "priority", "not_before", "id"),
         Index("ix_batch_mailing", "mailing_id", "state"),
         one_of("state", tuple(BatchState)),
     )
@@ -436,7 +436,7 @@ class BatchRow(SQLModel, table=True):
     last_number: int
     state: str = Field(default=BatchState.READY, max_length=16)
     priority: int = 0  # lower goes first
-    not_before: float = 0.0
+    not_before: float = 0.0  # the instant of its wave; 0: at once
     owner: str = Field(default="", max_length=80)
     lease_until: float = 0.0
     fence: int = 0

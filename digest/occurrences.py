@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from digest.models import CadenceRow
 from digest.values import EditionKind, Late, Station
 from digest.windows import has_day, instant
-from subscribers.preferences import DAYS
+from subscribers.models import DAYS
 
 ONE = timedelta(days=1)
 A_DAY = timedelta(hours=24)

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, and_, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories
+from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, waves
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
@@ -357,15 +357,17 @@ def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[Pr
 
 
 def _open(press: Press, edition: EditionRow, now: datetime) -> int:
-    """Open the edition's mailing: every reader of this moment gets a row, all in one transaction."""
+    """Open the edition's mailing: every reader of this moment gets a row in their wave, all in one transaction."""
     print_proofs(press, edition, now=now)  # a reader who came after the approval may need one more variant
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
         shares = proofs.shares(session, digest, edition, press.settings, now=now)
         names = segments.names(session, press.settings)
+        rhythm = waves.rhythm_of(session, digest, edition)
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
         shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
+        rhythm=rhythm,
     )  # fmt: skip
 
 
@@ -425,6 +427,16 @@ def attend_to(
         told(f"{after.local_date}: {deliver(press, after, now=clock, stop=stop).words}")
 
 
+def next_wave(press: Press, edition: EditionRow, now: datetime) -> datetime | None:
+    """When the edition's next readers are due; None when there are no more waves to come."""
+    mailing = mailing_of(press, edition)
+    with reading(press.engine) as session:
+        found = deliveries.waves_of(session, mailing) if mailing is not None else []
+    return next(
+        (wave.instant for wave in found if wave.instant and wave.instant > now and wave.done < wave.deliveries), None
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """A proof filled for one made-up reader by the function that fills it for every reader."""
@@ -437,8 +449,8 @@ class Preview:
 
 
 def preview(
-    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", now: datetime
-) -> Preview:
+    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", profile: str = "", now: datetime
+) -> Preview:  # fmt: skip
     """
     The proof of a variant as a reader gets it; printed first if it never was.
 
@@ -446,9 +458,9 @@ def preview(
         NotFoundError: no such variant of the edition; lists those there are.
     """
     rows = proofs.stored(press.engine, edition) or print_proofs(press, edition, now=now)
-    if channel not in {row.channel for row in rows}:
+    if (channel, profile) not in {(row.channel, row.profile) for row in rows}:
         rows = print_proofs(press, edition, now=now)
-    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language))
+    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language, profile))
     recipient = Recipient(
         number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
         token=delivery_token(press.keys, 0, 0),
@@ -462,6 +474,38 @@ def preview(
         if not part.is_multipart()
     }
     return Preview(proof, message, parts["html"], parts["plain"], "")
+
+
+@dataclass(frozen=True, slots=True)
+class Readership:
+    """How many readers a variant has: of its deliveries once there are any, of those who would get it until then."""
+
+    channel: str
+    segment: str
+    language: str
+    profile: str
+    readers: int
+
+
+def readerships(press: Press, edition: EditionRow, *, now: datetime) -> list[Readership]:
+    """
+    The edition's variants, the plain one of each before its other orders.
+
+    Raises:
+        NotReadyError, NotFoundError: a segment's rule cannot be read, or there is no such segment.
+    """
+    mailing = mailing_of(press, edition)
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    if mailing is not None:
+        for one in deliveries.progress(press.engine, mailing):
+            found[one.channel, one.segment, one.language, one.profile] += one.number
+    else:
+        with reading(press.engine) as session:
+            digest = session.get_one(DigestRow, edition.digest_id)
+            for need in proofs.wanted(session, digest, press.settings, now=now, edition=edition):
+                variant = need.variant
+                found[need.channel, variant.segment, variant.language, variant.profile] += need.readers
+    return [Readership(*variant, readers) for variant, readers in sorted(found.items())]
 
 
 def counts(press: Press, edition: EditionRow) -> dict[str, Any]:

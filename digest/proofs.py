@@ -1,11 +1,12 @@
 """Proofs on record: which variants an edition needs, printed once each, kept with the edition, read back for sending."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import Engine, and_, func, not_, true
+from sqlalchemy import Engine, and_, func, literal, not_, select, true
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -16,11 +17,13 @@ from digest.errors import NotFoundError, NotReadyError
 from digest.languages import languages, primary
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, ProofRow, SegmentRow
+from digest.occasions import occasion
 from digest.parts import load_part
+from digest.profiles import MOST, arranged, profile_of, topics_of
 from digest.settings import Settings
 from digest.splice import pack
 from digest.values import Edition, Proof, Variant
-from subscribers.audience import audience
+from subscribers.audience import anyone_leans, audience, leaning
 
 if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from collections.abc import Callable
@@ -29,6 +32,8 @@ if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
 
 PEOPLE = SQLModel.metadata.tables["subscriber"]
 EVERYONE = ""
+ORDERED = frozenset({"email"})
+"""Channels that show more than the slots at the top: only there do readers' topics make a difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +46,41 @@ class Wanted:
     readers: int
 
 
-def wanted(session: Session, digest: DigestRow, settings: Settings, *, now: datetime) -> list[Wanted]:
+def wanted(
+    session: Session, digest: DigestRow, settings: Settings, *, now: datetime, edition: EditionRow | None = None
+) -> list[Wanted]:
     """
     The variants an edition needs now: channel x segment x language of those who will read them.
+
+    Of one `edition` only those count whose days it is, and the orders that their wishes make of its stories are variants,
+    too (see `_ordered`); without it, all who asked for the digest.
 
     A digest without readers still gets one of each channel, so that an editor can see it.
 
     Raises:
         NotReadyError: the rule of one of its segments cannot be read.
     """
-    found, names = [], segments.names(session, settings)
+    found: list[Wanted] = []
+    ordered, names = Counter[Order](), segments.names(session, settings)
+    slots = slot_topics(session, edition) if edition else ()
+    topics = topics_of(slots)
+    moved = bool(topics) and anyone_leans(session.connection(), topics)
+    on = occasion(session.connection(), edition.digest_id, edition.kind, edition.local_date) if edition else None
     for channel in digest.channels:
         rules = segment_rules(session, digest)
         before = not_(true())
         for segment, rule in rules.items():
             clause = segments.members(segment, rule, now=now, names=names) if rule else true()
-            people = audience(cast("int", digest.id), channel).where(and_(clause, not_(before)))
-            by_language = people.with_only_columns(PEOPLE.c.language, func.count()).group_by(PEOPLE.c.language)
-            readers = _by_printed_language(session.execute(by_language).all(), digest.language)
+            people = audience(cast("int", digest.id), channel, on).where(and_(clause, not_(before)))
+            lean = leaning(topics).label("lean") if moved and channel in ORDERED else literal(0).label("lean")
+            traits = people.with_only_columns(PEOPLE.c.language, lean).subquery()
+            by_trait = select(*traits.c, func.count()).group_by(*traits.c)
+            readers = Counter[str]()
+            for code, leans, count in session.execute(by_trait):
+                language = printed_language(code, digest.language)
+                readers[language] += count
+                if profile := profile_of(leans, slots):
+                    ordered[channel, segment, language, profile] += count
             before = before | clause
             found += [
                 Wanted(
@@ -73,7 +95,48 @@ def wanted(session: Session, digest: DigestRow, settings: Settings, *, now: date
             segment, rule = next(iter(rules.items()))
             variant = Variant(segment=segment, language=digest.language, look=digest.look)
             found.append(Wanted(channel=channel, variant=variant, rule=rule, readers=0))
+    return _ordered(session, edition, found, ordered) if edition and ordered else found
+
+
+Order = tuple[str, str, str, str]
+"""A channel, a segment, a language, and a topic profile."""
+
+
+def _ordered(session: Session, edition: EditionRow, plain: list[Wanted], ordered: Counter[Order]) -> list[Wanted]:
+    """
+    The plain variants, and after each the orders of its readers that get a proof of their own: 64 variants in all.
+
+    Those printed already come first, then those with most readers; once the edition is approved no other is printed, for
+    nobody would have seen it. The rest of the readers see the plain one.
+    """
+    printed = {(row.channel, row.segment, row.language, row.profile) for row in proofs_of(session, edition)}
+    own = [order for order in ordered if order in printed]
+    if edition.approved_at is None:
+        own += [
+            order for order, _ in sorted(ordered.items(), key=lambda one: (-one[1], one[0])) if order not in printed
+        ]
+    unread = sum(
+        1 for order in printed if order[3] and order not in ordered
+    )  # printed, and shown, but nobody's any more
+    chosen = set(own[: max(0, MOST - len(plain) - unread)])
+    found = []
+    for one in plain:
+        mine = {order[3]: count for order, count in ordered.items() if order in chosen and order[:3] == _place(one)}
+        found.append(replace(one, readers=one.readers - sum(mine.values())))
+        found += [
+            replace(one, variant=replace(one.variant, profile=profile), readers=count)
+            for profile, count in sorted(mine.items(), key=lambda item: (-item[1], item[0]))
+        ]
     return found
+
+
+def _place(one: Wanted) -> tuple[str, str, str]:
+    return one.channel, one.variant.segment, one.variant.language
+
+
+def slot_topics(session: Session, edition: EditionRow) -> tuple[str, ...]:
+    """The topic of each of the edition's slots; empty for none."""
+    return tuple(slot["topic"] for slot in records.content_of(session, edition)["slots"])
 
 
 def segment_rules(session: Session, digest: DigestRow) -> Mapping[str, str]:
@@ -95,14 +158,10 @@ def segment_rules(session: Session, digest: DigestRow) -> Mapping[str, str]:
     return {name: rules[name] for name in digest.segments}
 
 
-def _by_printed_language(rows: Iterable[Sequence[object]], default: str) -> dict[str, int]:
-    printed = languages()
-    counts: dict[str, int] = {}
-    for code, count in rows:
-        base = primary(str(code))
-        language = base if base in printed else default
-        counts[language] = counts.get(language, 0) + cast("int", count)
-    return counts
+def printed_language(code: str, default: str) -> str:
+    """The language that readers of that one get: theirs if there is a catalogue of it."""
+    base = primary(code)
+    return base if base in languages() else default
 
 
 def printed(
@@ -120,7 +179,7 @@ def printed(
     """
     with reading(engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now)]
+        needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now, edition=edition)]
         needs.append(("web", Variant(segment=EVERYONE, language=digest.language, look=digest.look)))
         have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
         missing = [need for need in needs if need not in have]
@@ -131,7 +190,11 @@ def printed(
         }
     if missing:
         fresh = [
-            _row(copies[v.language], load_part("channels", c).proof(copies[v.language], v, printer(), links), now)
+            _row(
+                copies[v.language],
+                load_part("channels", c).proof(_in_order(copies[v.language], v), v, printer(), links),
+                now,
+            )
             for c, v in missing
         ]
         with writing(engine) as session:
@@ -142,15 +205,19 @@ def printed(
     return [have[need] for need in needs]
 
 
+def _in_order(edition: Edition, variant: Variant) -> Edition:
+    return replace(edition, slots=arranged(edition.slots, variant.profile)) if variant.profile else edition
+
+
 def stored(engine: Engine, edition: EditionRow) -> list[ProofRow]:
     """The proofs of the edition's current version that have been printed already."""
     with reading(engine) as session:
         return proofs_of(session, edition)
 
 
-def chosen(rows: Sequence[ProofRow], channel: str, segment: str, language: str) -> ProofRow:
+def chosen(rows: Sequence[ProofRow], channel: str, segment: str, language: str, profile: str = "") -> ProofRow:
     """
-    The proof that readers of that segment and language get; the first of the channel where nothing is said.
+    The proof that readers of that segment, language and topic profile get; the first of the channel where nothing is said.
 
     Raises:
         NotFoundError: there is none; lists those there are.
@@ -158,12 +225,19 @@ def chosen(rows: Sequence[ProofRow], channel: str, segment: str, language: str) 
     fitting = [
         row
         for row in rows
-        if row.channel == channel and segment in {"", row.segment} and language in {"", row.language}
+        if (row.channel, row.profile) == (channel, profile)
+        and segment in {"", row.segment}
+        and language in {"", row.language}
     ]
     if not fitting:
-        there = ", ".join(f"{row.channel} {row.segment or 'everyone'} {row.language}" for row in rows)
+        there = ", ".join(" ".join(filter(None, name_of(row))) for row in rows)
         raise NotFoundError(f"This edition has no {channel} proof like that. It has: {there}.")
     return fitting[0]
+
+
+def name_of(row: ProofRow) -> tuple[str, str, str, str]:
+    """A proof as people name it: channel, segment, language, topic profile."""
+    return row.channel, row.segment or "everyone", row.language, row.profile
 
 
 def proofs_of(session: Session, edition: EditionRow) -> list[ProofRow]:
@@ -204,11 +278,17 @@ def shares(
     """Which part of the audience each printed proof serves, in the segments' order."""
     transports = {"email": settings.email_transport, "push": settings.push_transport}
     have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    needs = wanted(session, digest, settings, now=now, edition=edition)
+    slots, profiles = slot_topics(session, edition), defaultdict[tuple[str, str, str], dict[str, int]](dict)
+    for one in needs:
+        if one.variant.profile and (one.channel, one.variant) in have:
+            profiles[_place(one)][one.variant.profile] = cast("int", have[one.channel, one.variant].id)
     return [
         Share(
             channel=one.channel, transport=transports[one.channel], proof_id=cast("int", have[one.channel, one.variant].id),
             language=one.variant.language, segment=one.variant.segment, rule=one.rule,
+            slots=slots if profiles[_place(one)] else (), profiles=profiles[_place(one)],
         )
-        for one in wanted(session, digest, settings, now=now)
-        if (one.channel, one.variant) in have
+        for one in needs
+        if not one.variant.profile and (one.channel, one.variant) in have
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from digest.occurrences import Occurrence, occurrence, why_not
 from digest.press import OUTBOX, Press
 from digest.schedule import Watch
 from digest.values import BatchState, EditionKind, EditionState, Station, StationState
-from subscribers.preferences import DAYS
+from subscribers.models import DAYS
 
 READERS = 1_000
 """How many readers are copied when nobody says otherwise: enough to see every segment, and a moment's work."""

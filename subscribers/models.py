@@ -18,6 +18,7 @@ SQLModel.metadata.naming_convention = NAMING  # before the first table: a migrat
 SUBSCRIPTION_STATES = ("pending", "active", "paused", "left")
 CHANNELS = ("email", "push")
 ACTIVITIES = ("opened", "clicked")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FREQUENCIES = ("every", "weekdays", "days", "weekly")
 EMPTY = {"server_default": text("''")}
 """For columns that came later: rows that were there before need a value."""

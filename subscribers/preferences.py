@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from subscribers.addresses import Address
-from subscribers.models import CHANNELS, FREQUENCIES, SubscriberRow
+from subscribers.models import CHANNELS, DAYS, FREQUENCIES, SubscriberRow
 from subscribers.signup import subscribe
 from subscribers.zones import zones
 
@@ -18,7 +18,6 @@ PEOPLE = SubscriberRow.metadata.tables["subscriber"]
 WISHES = SubscriberRow.metadata.tables["subscription"]
 TOPICS = SubscriberRow.metadata.tables["subscriber_topic"]
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOURS = tuple(f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 30))
 _HOUR = re.compile(r"([01]\d|2[0-3]):(00|30)")
 
@@ -42,6 +41,25 @@ class Wish:
     @property
     def lives(self) -> bool:
         return any(self.channels.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """
+    What may be chosen of a digest, beside its channels: how often it comes (`rhythm`), that it comes once a week, and at
+    which hour, where it comes to each reader at their own. `usual` is the hour of those who choose none; empty: no choice.
+    """
+
+    rhythm: bool = True
+    weekly: bool = True
+    usual: str = "07:00"
+
+    @property
+    def frequencies(self) -> tuple[str, ...]:
+        return tuple(one for one in FREQUENCIES if self.rhythm and (one != "weekly" or self.weekly))
+
+
+EVERYTHING = Offer()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +118,14 @@ def read(
     fields: Collection[str],
     languages: Collection[str],
     topics: Collection[str],
+    offers: Mapping[int, Offer],
     may_join: bool = False,
 ) -> tuple[Wishes, dict[str, str]]:
     """
     What the form makes of the wishes, and the fields that cannot be read, each with a word for why.
 
     Only `fields` are looked at, and of digests only those that the form lists by `digest`: what a page did not show
-    cannot be changed by it. `may_join` allows a channel to be switched on: mail, or a push device that is known.
+    cannot be changed by it, nor what its digest does not offer. `may_join` allows a channel to be switched on: mail, or a push device that is known.
     """
     faults: dict[str, str] = {}
     wishes = before
@@ -118,7 +137,9 @@ def read(
         wishes = replace(wishes, zone=_one_of("zone", _last(form, "zone"), zones(), wishes.zone, faults))
     listed = {int(one) for one in form.get("digest", ()) if one.isascii() and one.isdecimal() and len(one) < 10}  # noqa: PLR2004
     digests = {
-        digest: _wish(form, digest, wish, fields, faults, may_join=may_join) if digest in listed else wish
+        digest: _wish(form, digest, wish, fields, faults, offer=offers[digest], may_join=may_join)
+        if digest in listed
+        else wish
         for digest, wish in before.digests.items()
     }
     wishes = replace(wishes, digests=digests)
@@ -128,23 +149,23 @@ def read(
 
 
 def _wish(
-    form: Form, digest: int, wish: Wish, fields: Collection[str], faults: dict[str, str], *, may_join: bool
-) -> Wish:
+    form: Form, digest: int, wish: Wish, fields: Collection[str], faults: dict[str, str], *, offer: Offer, may_join: bool
+) -> Wish:  # fmt: skip
     if "channels" in fields:
         for channel in CHANNELS:
             had = wish.channels.get(channel)
             if had or (may_join and (had is not None or channel == "email")):
                 wish = replace(wish, channels={**wish.channels, channel: bool(form.get(f"{channel}.{digest}"))})
     name = f"frequency.{digest}"
-    if "frequency" in fields and name in form:
-        wish = replace(wish, frequency=_one_of(name, _last(form, name), FREQUENCIES, wish.frequency, faults))
+    if "frequency" in fields and offer.rhythm and name in form:
+        wish = replace(wish, frequency=_one_of(name, _last(form, name), offer.frequencies, wish.frequency, faults))
         days = frozenset(form.get(f"day.{digest}", ()))
         if wish.frequency == "days" and (not days or days - set(DAYS)):
             faults[f"day.{digest}"] = "unknown" if days else "missing"
         elif wish.frequency == "days":
             wish = replace(wish, days=days)
     name = f"hour.{digest}"
-    if "hour" in fields and name in form:
+    if "hour" in fields and offer.usual and name in form:
         hour = _last(form, name)
         if hour and not _HOUR.fullmatch(hour):
             faults[name] = "unknown"

@@ -1,7 +1,7 @@
 """A house with two digests whose readers' pages answer on loopback, a clock that tests turn, and the mails it wrote."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,12 +16,11 @@ from sqlmodel import SQLModel
 from digest import press as line
 from digest.app import PALETTE, found
 from digest.database import writing
-from digest.models import DigestRow, EditionRow, EditionVersionRow, SourceRow, StoryRow
+from digest.models import CadenceRow, DigestRow, EditionRow, EditionVersionRow, SourceRow, StoryRow
 from digest.press import Press
 from digest.values import EditionState
 from digest.web import public
 from digest.web.guard import Guard
-from subscribers.preferences import FIELDS
 from tests.answering import answering
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -46,10 +45,10 @@ class House:
     def later(self, **time: float) -> None:
         self.now += timedelta(**time)
 
-    def app(self, honoured: frozenset[str] = FIELDS) -> FastAPI:
+    def app(self) -> FastAPI:
         app = FastAPI(redirect_slashes=False)
         app.add_middleware(Guard)
-        app.include_router(public.router(self.press, self.clock, honoured=honoured))
+        app.include_router(public.router(self.press, self.clock))
         return app
 
     # what leaves ------------------------------------------------------------------------------------------------------
@@ -83,35 +82,47 @@ class House:
         assert self.client.post(self.link(email)).status_code == 200
         return self.link(email)
 
-    def publish(self, headline: str = "Ferries return to the northern strait") -> EditionRow:
-        """An edition of one story, approved and delivered."""
+    def publish(
+        self, headline: str = "Ferries return to the northern strait", topics: Sequence[str] = ("",)
+    ) -> EditionRow:
+        """An edition, approved: one story for each of the topics, the first with that headline."""
+        return line.approve(self.press, self.draft(headline, topics), who="eva", now=self.now)
+
+    def draft(self, headline: str, topics: Sequence[str]) -> EditionRow:
+        headlines = [headline, *(f"Story {n} of {topic}" for n, topic in enumerate(topics[1:], start=2))]
         with writing(self.press.engine) as session:
             source = SourceRow(name="desk", kind="text", location="/desk", added_at=self.now)
             session.add(source)
             session.flush()
-            story = StoryRow(
-                source_id=source.id, key="k", headline_key="h", headline=headline, url="https://example.org/ferries",
-                seen_at=self.now, changed_at=self.now, content_hash="c",
-            )  # fmt: skip
+            stories = [
+                StoryRow(
+                    source_id=source.id, key=f"k{n}", headline_key=f"h{n}", headline=words, url=f"https://example.org/{n}",
+                    seen_at=self.now, changed_at=self.now, content_hash="c",
+                )
+                for n, words in enumerate(headlines, start=1)
+            ]  # fmt: skip
             edition = EditionRow(
                 digest_id=1, local_date=self.now.date(), state=EditionState.DRAFT, version=1, subject=headline,
                 deadline_at=self.now, created_at=self.now, content_hash="e",
             )  # fmt: skip
-            session.add_all([story, edition])
+            session.add_all([*stories, edition])
             session.flush()
-            slot = {
-                "position": 1, "story": story.id, "kicker": "", "labels": {}, "headline": headline, "teaser": "",
-                "url": story.url, "language": "en", "minutes": 1, "image": "", "image_alt": "", "topic": "",
-                "update": False, "source": "desk", "reasons": [], "score": 1.0, "signals": [], "pinned": False,
-                "published_at": None,
-            }  # fmt: skip
-            content = {"subject": headline, "preheader": "", "intro": "", "slots": [slot], "left_out": [], "notes": []}
+            slots = [
+                {
+                    "position": n, "story": story.id, "kicker": "", "labels": {}, "headline": story.headline, "teaser": "",
+                    "url": story.url, "language": "en", "minutes": 1, "image": "", "image_alt": "", "topic": topic,
+                    "update": False, "source": "desk", "reasons": [], "score": 1.0, "signals": [], "pinned": False,
+                    "published_at": None,
+                }
+                for n, (story, topic) in enumerate(zip(stories, topics, strict=True), start=1)
+            ]  # fmt: skip
+            content = {"subject": headline, "preheader": "", "intro": "", "slots": slots, "left_out": [], "notes": []}
             session.add(
                 EditionVersionRow(
                     edition_id=edition.id, number=1, content=content, content_hash="e", by="eva", at=self.now
                 )
             )
-        return line.approve(self.press, edition, who="eva", now=self.now)
+        return edition
 
     def deliver(self, edition: EditionRow) -> None:
         line.deliver(self.press, edition, now=self.clock)
@@ -132,8 +143,8 @@ class House:
 
 
 @contextmanager
-def opened(home, *, honoured: frozenset[str] = FIELDS, **settings: object) -> Iterator[House]:
-    """A house whose pages offer all wishes, and a client of it."""
+def opened(home, **settings: object) -> Iterator[House]:
+    """A house whose digests offer all wishes, and a client of it."""
     press = found(home, slug="global", fields={**SENDER, "section": "Global"}, now=NOW, **settings)
     with writing(press.engine) as session:
         fields = {**SENDER, "from_name": "The Weekend", "section": "Culture", "colours": PALETTE}
@@ -142,8 +153,13 @@ def opened(home, *, honoured: frozenset[str] = FIELDS, **settings: object) -> It
                 slug="weekend", name="The Weekend", wordmark="The Weekend", channels=["email"], created_at=NOW, **fields
             )
         )
+        session.flush()
+        moment = {"since": NOW, "updated_at": NOW}
+        for digest in (1, 2):  # so that all wishes are offered, and what is published leaves at once
+            daily = CadenceRow(digest_id=digest, at="00:00", **moment)
+            session.add_all([daily, CadenceRow(digest_id=digest, kind="weekly", local=True, **moment)])
     house = House(press)
-    with answering(house.app(honoured)) as client:
+    with answering(house.app()) as client:
         house.client = client
         yield house
     press.engine.dispose()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from digest import desk, press, records
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
-from digest.errors import NotFoundError
+from digest.errors import NotFoundError, NotReadyError
 from digest.models import DigestRow, EditionRow
 
 
@@ -86,6 +87,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         content = records.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
     counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
+    variants, fault = _variants(house, edition)
     if as_json:
         slots = [{key: slot[key] for key in SLOT_FIELDS} for slot in _shown(content["slots"], owner.language, page)]
         show_json(
@@ -94,6 +96,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
                 "web_url": page,
                 "slots": slots,
                 "counts": counts,
+                "variants": [asdict(one) for one in variants],
                 "notes": content["notes"],
                 "history": history,
             }
@@ -105,8 +108,21 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         say(f"{slot['position']:>3}  {slot['kicker'] or '-':<16} {slot['headline']}")
     for share in counts["shares"]:
         say(f"     {share['segment'] or 'everyone'}, {share['channel']}: {share['state']} {number(share['count'])}")
+    for one in variants:
+        name = ", ".join(filter(None, (one.segment or "everyone", one.channel, one.language, one.profile)))
+        say(f"     variant {name}: {number(one.readers)} {'reader' if one.readers == 1 else 'readers'}")
+    if fault:
+        say(f"     {fault}", style="yellow")
     for line in history:
         say(f"     {line['at']:%Y-%m-%d %H:%M} UTC  {line['who']}: {line['did']} {line['reason']}", style="dim")
+
+
+def _variants(house: press.Press, edition: EditionRow) -> tuple[list[press.Readership], str]:
+    """An edition's variants, or why they cannot be told."""
+    try:
+        return press.readerships(house, edition, now=datetime.now(UTC)), ""
+    except (NotReadyError, NotFoundError) as error:
+        return [], str(error)
 
 
 SLOT_FIELDS = (

@@ -81,13 +81,16 @@ def preview(
     part: str,
     segment: str,
     language: str,
+    profile: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
     house = open_press(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=slug)
-    shown = press.preview(house, edition, channel=channel, segment=segment, language=language, now=clock())
+    shown = press.preview(
+        house, edition, channel=channel, segment=segment, language=language, profile=profile, now=clock()
+    )
     if as_json:
         show_json(
             {
@@ -137,7 +140,17 @@ def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: b
     _say_counts(house, edition, balance.words, as_json=as_json)
     if not balance.done:
         _end_if(house, slug, interrupted=interrupted)
-        raise SystemExit(1)
+        if not _waits(house, edition, as_json=as_json):
+            raise SystemExit(1)
+
+
+def _waits(house: Press, edition: EditionRow, *, as_json: bool) -> bool:
+    """Whether the rest of an edition is for readers whose hour is yet to come; says when that is."""
+    if (wave := press.next_wave(house, edition, clock())) is None:
+        return False
+    if not as_json:
+        say(f"The next readers are due at {wave:%Y-%m-%d %H:%M} UTC. digest watch sends it then, or run this again.")
+    return True
 
 
 def _end_if(house: Press, slug: str, *, interrupted: bool) -> None:
@@ -192,6 +205,7 @@ def run(
     _say_counts(house, edition, words, as_json=as_json)
     if balance and not balance.done:
         _end_if(house, slug, interrupted=interrupted)
+        _waits(house, edition, as_json=as_json)
     if reports and all(report.state == "failed" for report in reports):
         raise SystemExit(1)
 

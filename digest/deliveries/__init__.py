@@ -1,8 +1,20 @@
 """The ledger: fill, claim, hand over, record. The only place that knows SQL dialects."""
 
-from digest.deliveries.books import Balance, Tally, balance_of, cancel, handed_since, pause, progress, resume, settle
+from digest.deliveries.books import (
+    Balance,
+    Tally,
+    Wave,
+    balance_of,
+    cancel,
+    handed_since,
+    pause,
+    progress,
+    resume,
+    settle,
+    waves_of,
+)
 from digest.deliveries.claims import SERVICE, claim
-from digest.deliveries.filling import Share, open_mailing
+from digest.deliveries.filling import open_mailing
 from digest.deliveries.handing import deliver, run_batch
 from digest.deliveries.hearing import SAYS, Mailed, Word, mailings_of, move, rows_of, word
 from digest.deliveries.marking import mark, record
@@ -11,14 +23,16 @@ from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import anything_due, close_late, next_due, recover, requeue
 from digest.deliveries.replaying import Delivered, delivered
 from digest.deliveries.rights import after_restore, newest_stamp, restored_at
+from digest.deliveries.rows import MISSED, Share
 from digest.deliveries.services import due_services, open_service, resend_services
 from digest.deliveries.tables import insert_once, spelled, stand_aside
 from digest.deliveries.unconfirmed import Doubt, Doubtful, decide, doubtful, doubts
 
 __all__ = [
-    "SAYS", "SERVICE", "Balance", "Delivered", "Doubt", "Doubtful", "Mailed", "Share", "Tally", "Word", "after_restore", "anything_due", "balance_of", "cancel", "claim",
+    "MISSED", "SAYS", "SERVICE", "Balance", "Delivered", "Doubt", "Doubtful", "Mailed", "Share", "Tally", "Wave", "Word",
+    "after_restore", "anything_due", "balance_of", "cancel", "claim",
     "close_late", "decide", "deliver", "delivered", "doubtful", "doubts", "due_services", "handed_since", "insert_once", "mailings_of", "mark", "move",
     "newest_stamp", "next_due", "open_mailing", "open_service", "owner_name", "pause", "progress", "proof_of", "proof_value",
     "record", "recover", "requeue", "resend_services", "restored_at", "resume", "rows_of", "run_batch",
-    "settle", "spelled", "stand_aside", "word",
+    "settle", "spelled", "stand_aside", "waves_of", "word",
 ]  # fmt: skip

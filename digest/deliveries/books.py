@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, case, func, select
+from sqlmodel import Session
 
 from digest.database import reading, writing
 from digest.deliveries.hearing import SAYS
@@ -130,12 +131,13 @@ class Tally:
     channel: str
     segment: str
     language: str
+    profile: str
     state: str
     number: int
 
 
 def progress(engine: Engine, mailing: int) -> list[Tally]:
-    """The mailing's deliveries counted by channel, segment, language and state, for a table."""
+    """The mailing's deliveries counted by channel, segment, language, topic profile and state, for a table."""
     with reading(engine) as session:
         connection = session.connection()
         found = _mailing(connection, mailing, lock=False)
@@ -146,10 +148,46 @@ def progress(engine: Engine, mailing: int) -> list[Tally]:
             .group_by(row.proof_id, row.state)
             .subquery()
         )
-        columns = (proof.channel, proof.segment, proof.language, counts.c.state, counts.c.number)
-        query = select(*columns).join(counts, counts.c.proof_id == proof.id).order_by(*columns[:4])
+        columns = (proof.channel, proof.segment, proof.language, proof.profile, counts.c.state, counts.c.number)
+        query = select(*columns).join(counts, counts.c.proof_id == proof.id).order_by(*columns[:5])
         rows = connection.execute(query).all()
-    return [Tally(channel=one[0], segment=one[1], language=one[2], state=str(one[3]), number=one[4]) for one in rows]
+    return [Tally(**dict(zip(TALLIED, one, strict=True))) for one in rows]
+
+
+TALLIED = ("channel", "segment", "language", "profile", "state", "number")
+
+
+class Wave(NamedTuple):
+    """The deliveries of one instant. `done` are those that will not be handed over any more, whatever became of them."""
+
+    instant: datetime | None  # None: at once, or never, as with a reader whose hour was missed
+    deliveries: int
+    done: int
+
+
+def waves_of(session: Session, mailing: int) -> list[Wave]:
+    """
+    The mailing's waves, in their order.
+
+    Raises:
+        NotFoundError: there is no such mailing.
+    """
+    connection = session.connection()
+    found, row = _mailing(connection, mailing, lock=False), DELIVERIES.c
+    still = func.sum(case((row.state.in_([state.value for state in OPEN_STATES]), 1), else_=0))
+    mine = (row.month == found.month, row.mailing_id == found.id)
+    of_batch = select(row.batch_id, func.count().label("all"), still.label("open")).where(*mine)
+    counted = of_batch.group_by(row.batch_id).subquery()
+    query = (
+        select(BATCHES.c.not_before, func.sum(counted.c.all), func.sum(counted.c.open))
+        .join_from(counted, BATCHES, BATCHES.c.id == counted.c.batch_id)
+        .group_by(BATCHES.c.not_before)
+        .order_by(BATCHES.c.not_before)
+    )
+    return [
+        Wave(datetime.fromtimestamp(at, UTC) if at else None, int(number), int(number) - int(open_))
+        for at, number, open_ in connection.execute(query)
+    ]
 
 
 # switches -----------------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def _taking(transports: tuple[str, ...], kinds: tuple[str, ...], *, of_one: bool
         .where(_one_of(BATCHES.c.transport, transports))
         .where(_one_of(MAILINGS.c.kind, kinds), MAILINGS.c.state == MailingState.SENDING)
         .where(MAILINGS.c.expires_at > bindparam("now"))
-        .order_by(BATCHES.c.priority, BATCHES.c.id)
+        .order_by(BATCHES.c.priority, BATCHES.c.not_before, BATCHES.c.id)  # the waves to come lie behind
         .limit(1)
         .with_for_update(of=BATCHES, skip_locked=True)
     )

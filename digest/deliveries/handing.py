@@ -189,6 +189,7 @@ class _Run:
         self.error: BaseException | None = None
         self.idle = 0
         self.beat_at = 0.0
+        self.looked_at = 0.0  # when a claim last looked for what is due, in epoch seconds
         self.stamps = Stamps(stamps, newest_stamp(engine) if stamps else 0)
         self.writer = Writer(engine, self.stamps, clock)
 
@@ -272,9 +273,10 @@ class _Run:
     def _claim(self, connection: Connection, *, transports: list[str], alone: bool) -> Claimed | None:
         if any(hand.error is not None for hand in self.hands):
             return None  # what a fault has just given back is not taken again before the fault is known
-        only = None if self._serves_others else self.mailing
+        only, now = None if self._serves_others else self.mailing, self.clock()
+        self.looked_at = now.timestamp()
         return claim_within(
-            connection, owner=self.owner, now=self.clock(), lease=self.lease, transports=transports, mailing=only,
+            connection, owner=self.owner, now=now, lease=self.lease, transports=transports, mailing=only,
             alone=alone, kinds=self.kinds,
         )  # fmt: skip
 
@@ -406,7 +408,7 @@ class _Run:
 
     def _wait(self) -> bool:
         """Sleep until something of the mailing may be due; False when nothing will be within `patience` seconds."""
-        due = next_due(self.engine, mailing=self.mailing)
+        due = next_due(self.engine, mailing=self.mailing, after=self.looked_at)
         if due is None or due > self.clock().timestamp() + self.patience or not self._is_sending(self.mailing):
             return False
         while self.clock().timestamp() < due and not self.stop():

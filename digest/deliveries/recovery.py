@@ -79,12 +79,13 @@ def _requeue_one(connection: Connection, now: datetime, mailing: int | None) -> 
         row.proof_id,
         BATCHES.c.transport,
         BATCHES.c.priority,
+        BATCHES.c.not_before,
     )
     due = (
         select(*columns)
         .join_from(DELIVERIES, BATCHES, BATCHES.c.id == row.batch_id)
         .where(DEFERRED, row.next_at <= now.timestamp(), row.mailing_id.in_(_open_mailings(now, mailing)))
-        .order_by(row.mailing_id, row.proof_id, row.number)
+        .order_by(row.mailing_id, row.proof_id, BATCHES.c.not_before, row.number)
         .limit(RETRY_BATCH)
         .with_for_update(of=DELIVERIES, skip_locked=True)
     )
@@ -106,15 +107,22 @@ def _open_mailings(now: datetime, mailing: int | None) -> Any:
     return query.where(row.id == mailing) if mailing is not None else query
 
 
-def next_due(engine: Engine, *, mailing: int) -> float | None:
-    """Epoch seconds at which a deferred delivery is due or a lease is over, whichever comes first; None: nothing waits."""
+def next_due(engine: Engine, *, mailing: int, after: float = -1.0) -> float | None:
+    """
+    Epoch seconds at which there is something to do: a wave is due, a deferred delivery is, or a lease is over; None: never.
+
+    Without `after` a batch that may leave already counts, with the time it has been waiting since; with it only waves
+    that come after that moment.
+    """
     row, batch = DELIVERIES.c, BATCHES.c
     with reading(engine) as session:
         connection = session.connection()
         retry = connection.execute(select(func.min(row.next_at)).where(DEFERRED, row.mailing_id == mailing)).scalar()
         held = and_(batch.mailing_id == mailing, batch.state.in_(IN_HAND))
         lease = connection.execute(select(func.min(batch.lease_until)).where(held)).scalar()
-    return min((at for at in (retry, lease) if at is not None), default=None)
+        ready = and_(batch.mailing_id == mailing, batch.state == BatchState.READY, batch.not_before > after)
+        wave = connection.execute(select(func.min(batch.not_before)).where(ready)).scalar()
+    return min((at for at in (retry, lease, wave) if at is not None), default=None)
 
 
 def anything_due(engine: Engine, *, mailing: int, now: datetime) -> bool:

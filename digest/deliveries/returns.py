@@ -149,10 +149,12 @@ def _split_off(connection: Connection, batch: Any, numbers: Sequence[int]) -> No
 
 
 def new_batch(connection: Connection, like: Any) -> int:
-    """A ready batch with the mailing, proof, transport, span and priority of `like`; nobody has tried it yet."""
-    kept = ("mailing_id", "month", "proof_id", "channel", "transport", "first_number", "last_number", "priority")
+    """A ready batch with the mailing, proof, transport, span, priority and wave of `like`; nobody has tried it yet."""
+    kept = (
+        "mailing_id", "month", "proof_id", "channel", "transport", "first_number", "last_number", "priority", "not_before",
+    )  # fmt: skip
     row = {name: like[name] for name in kept} | {
-        "state": BatchState.READY, "not_before": 0.0, "owner": "", "lease_until": 0.0, "fence": 0, "attempt": 0,
+        "state": BatchState.READY, "owner": "", "lease_until": 0.0, "fence": 0, "attempt": 0,
         "crashes": 0, "stamp": 0,
     }  # fmt: skip
     return int(connection.execute(BATCHES.insert().returning(BATCHES.c.id), row).scalar_one())

@@ -40,7 +40,7 @@ def open_service(connection: Connection, wanted: MessageWanted, *, proof_id: int
     }  # fmt: skip
     connection.execute(SERVICES.insert(), service)
     place = {"mailing_id": mailing, "month": month, "proof_id": proof_id, "channel": "email", "transport": transport}
-    span = {"first_number": 1, "last_number": 1, "priority": PRIORITY}
+    span = {"first_number": 1, "last_number": 1, "priority": PRIORITY, "not_before": 0.0}
     batch = new_batch(connection, {**place, **span})
     delivery = {
         "month": month, "mailing_id": mailing, "number": 1, "subscriber_id": wanted.subscriber_id or NOBODY,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, String, text
+from sqlalchemy import BigInteger, Boolean, Connection, String, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -59,6 +59,24 @@ def _other_hex_in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 def _other_hex_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     text, given = [compiler.process(one, **options) for one in element.clauses]
     return f"({text} != encode({given}, 'hex'))"
+
+
+class listed(FunctionElement[int]):  # noqa: N801  it reads as the SQL it is: `column.op("IN")(listed(...))`
+    """The numbers of a JSON array, as rows: one statement then serves however many."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(listed, "sqlite")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _listed_in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"  # noqa: S608  a bound value's place
+
+
+@compiles(listed, "postgresql")  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
+def _listed_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    array = compiler.process(element.clauses, **options)
+    return f"(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST({array} AS json)))"  # noqa: S608  the same
 
 
 def insert_once(connection: Connection, table: Any) -> Any:

@@ -137,6 +137,7 @@ def _resend(connection: Connection, mailing: Any, numbers: Collection[int], now:
         row.proof_id,
         BATCHES.c.transport,
         BATCHES.c.priority,
+        BATCHES.c.not_before,
     )
     query = select(*columns, row.batch_id).join_from(DELIVERIES, BATCHES, BATCHES.c.id == row.batch_id)
     query = query.where(row.mailing_id == mailing.id, AMBIGUOUS).order_by(row.number)

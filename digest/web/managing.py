@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from sqlmodel import Session, col, select
 from starlette.responses import PlainTextResponse, Response
 
-from digest import records
+from digest import records, waves
 from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
 from digest.deliveries import traces
@@ -25,15 +25,10 @@ from digest.web.pages import Pages, zone_choices
 from subscribers import leaving, preferences, signup
 from subscribers.addresses import masked, normalise
 from subscribers.leaving import Standing
-from subscribers.preferences import DAYS, HOURS, Change, Wish, Wishes
+from subscribers.models import DAYS
+from subscribers.preferences import FIELDS, HOURS, Change, Offer, Wish, Wishes
 from subscribers.signup import MessageWanted
 from subscribers.tokens import address_hash
-
-HONOURED = frozenset({"channels", "language", "zone"})
-"""
-The wishes that the press heeds today; a page offers no other. `frequency`, `hour` and `topics` are read, kept and tested
-behind this one line, and wait for the day's waves and the topic profiles.
-"""
 
 OWN_OPENS = timedelta(minutes=15)
 ADDRESS_OPENS = timedelta(hours=24)
@@ -67,7 +62,7 @@ SAID = {
 }  # fmt: skip
 OFTEN = message("How often %(digest)s comes: %(often)s. From the next edition.")
 HOUR = message("%(digest)s comes at %(hour)s, where you are. From the next edition.")
-NO_HOUR = message("%(digest)s comes as soon as it appears. From the next edition.")
+NO_HOUR = message("%(digest)s comes at its usual time, where you are. From the next edition.")
 LANGUAGE = message("We write to you in this language: %(language)s. From the next edition.")
 ZONE = message("Your time zone is %(zone)s.")
 TOPICS = message("Your topics are kept, and count from the next edition.")
@@ -94,9 +89,9 @@ class Reader:
     digest: Digest
 
 
-def routes(pages: Pages, honoured: frozenset[str] = HONOURED) -> APIRouter:
+def routes(pages: Pages) -> APIRouter:
     """The paths of `/m/...`, `/own/...` and `/address/...`. A token in the path is leave enough: nobody can guess one."""
-    router, desk = APIRouter(), Managing(pages, honoured)
+    router, desk = APIRouter(), Managing(pages)
     looks = [
         ("/m/{token}", desk.look), ("/m/{token}/pause", desk.look_at_pause), ("/m/{token}/leave", desk.look_at_leaving),
         ("/own/{token}", desk.look_at_own),
@@ -134,7 +129,6 @@ class Managing:
     """What the paths do. Looks only read; acts write in one transaction."""
 
     pages: Pages
-    honoured: frozenset[str]
 
     def _reader(self, session: Session, request: Request, token: str, purpose: str = PURPOSE) -> Reader | None:
         """Whose page this is. `?digest=` means another of the same person's digests than the one the mail was of."""
@@ -196,8 +190,8 @@ class Managing:
         names = {row.id or 0: row.name for row in session.exec(select(DigestRow))}
         before = self._wishes(session, reader, names if own else {})
         after, faults = preferences.read(
-            form, before, fields=self.honoured, languages=dict(self.pages.languages), topics=_topics(session),
-            may_join=own,
+            form, before, fields=FIELDS, languages=dict(self.pages.languages), topics=_topics(session),
+            offers=waves.offers(session), may_join=own,
         )  # fmt: skip
         if faults:
             return self._preferences(session, reader, wishes=after, faults=faults, own=own)
@@ -228,15 +222,16 @@ class Managing:
         rows = session.exec(select(DigestRow).order_by(DigestRow.name)).all()
         shown = wishes or self._wishes(session, reader, {row.id or 0: row.name for row in rows} if own else {})
         spoken = self.pages.words(reader.language)
+        offers = waves.offers(session)
         views = [
-            self._digest(session, reader, row, shown.digests[row.id or 0], spoken, own=own)
+            self._digest(session, reader, row, shown.digests[row.id or 0], offers[row.id or 0], spoken, own=own)
             for row in rows if row.id in shown.digests and (own or shown.digests[row.id or 0].lives)
         ]  # fmt: skip
         press, path, topics = self.pages.press, self._path, _topic_views(session, shown, spoken)
         known = {
             "saved": saved, "faults": {name: spoken.gettext(FAULTS[said]) for name, said in (faults or {}).items()},
-            "own": own, "fields": self.honoured, "digests": views, "hours": HOURS,
-            "frequencies": _said(FREQUENCIES, spoken), "days": _said(DAY_NAMES, spoken),
+            "own": own, "digests": views, "hours": HOURS,
+            "days": _said(DAY_NAMES, spoken),
             "topic_wishes": _said(TOPIC_WISHES, spoken), "topics": topics, "chosen_topics": _chosen(topics, spoken),
             "open_topics": any(name.startswith("topic.") for name in faults or {}),
             "chosen_language": shown.language, "zone": shown.zone, "zones": _with(shown.zone),
@@ -250,14 +245,14 @@ class Managing:
         return self._show("own" if own else "preferences", reader, status=status, **known, **address)
 
     def _digest(
-        self, session: Session, reader: Reader, row: DigestRow, wish: Wish, spoken: Words, *, own: bool
-    ) -> dict[str, Any]:
+        self, session: Session, reader: Reader, row: DigestRow, wish: Wish, offer: Offer, spoken: Words, *, own: bool
+    ) -> dict[str, Any]:  # fmt: skip
         standing = leaving.standing_with(session.connection(), reader.id, row.id or 0, now=self.pages.clock())
         offered = {"email": False, **wish.channels} if own else {name: on for name, on in wish.channels.items() if on}
         there = replace(reader, digest_id=row.id or 0, digest=records.digest_value(row))
         return {
             "id": row.id, "name": row.name, "lives": wish.lives, "frequency": wish.frequency, "days": wish.days,
-            "hour": wish.hour, "rests": standing.state == "paused", "paused": _day(standing.paused_until, reader, spoken),
+            "hour": wish.hour, "usual": offer.usual, "frequencies": _frequencies(offer, wish, spoken), "rests": standing.state == "paused", "paused": _day(standing.paused_until, reader, spoken),
             "since": _day(standing.since, reader, spoken) if standing.state == "active" else "",
             "pause": "" if own else self._path(there, "pause"), "leave": "" if own else self._path(there, "leave"),
             "channels": [(name, spoken.gettext(CHANNELS[name]), on) for name, on in offered.items()],
@@ -461,6 +456,12 @@ class Managing:
 
 def _said(labels: Mapping[str, str], spoken: Words) -> list[tuple[str, str]]:
     return [(value, spoken.gettext(label)) for value, label in labels.items()]
+
+
+def _frequencies(offer: Offer, wish: Wish, spoken: Words) -> list[tuple[str, str]]:
+    """Those on offer, and the one that is chosen, if there is any choice."""
+    shown = {*offer.frequencies, wish.frequency} if offer.rhythm else set()
+    return [(value, label) for value, label in _said(FREQUENCIES, spoken) if value in shown]
 
 
 def _day(at: datetime | None, reader: Reader, spoken: Words) -> str:

@@ -22,9 +22,9 @@ IN_HAND = message("A message to you is leaving at this very moment. Nothing was 
 THEMSELVES = "the reader"
 
 
-def routes(pages: Pages, honoured: frozenset[str]) -> APIRouter:
+def routes(pages: Pages) -> APIRouter:
     """The paths below `/own/...`: their token opens for 15 minutes, and looking at them changes nothing."""
-    router, desk = APIRouter(), OwnData(pages, honoured)
+    router, desk = APIRouter(), OwnData(pages)
     router.add_api_route("/own/{token}/data", acting(desk.download), methods=["POST"])
     router.add_api_route("/own/{token}/erase", looking(desk.look_at_erasing), methods=["GET", "HEAD"])
     router.add_api_route("/own/{token}/erase", acting(desk.erase), methods=["POST"])

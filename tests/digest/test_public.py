@@ -14,17 +14,18 @@ from urllib.parse import parse_qs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlmodel import delete
 
 from digest.checkup import signups
 from digest.database import reading, writing
 from digest.delivery_ids import TOKEN_LENGTH, delivery_token
-from digest.models import SuppressionRow
+from digest.models import CadenceRow, SuppressionRow
 from digest.web.forms import MOST_BYTES, form_token
-from digest.web.managing import HONOURED, MAILS_A_DAY
+from digest.web.managing import MAILS_A_DAY
 from subscribers.addresses import normalise
 from subscribers.tokens import address_hash
 from tests.answering import answering
-from tests.front_door import ONE_CLICK, House, hidden, opened, path_in, paths_in, words
+from tests.front_door import NOW, ONE_CLICK, House, hidden, opened, path_in, paths_in, words
 
 ANA, BEN = "ana@example.net", "ben@example.net"
 
@@ -415,25 +416,45 @@ def test_the_links_of_who_is_gone_open_nothing(house):
     assert house.client.post(f"{mine}/leave", data=ONE_CLICK).status_code == 404
 
 
-def test_a_page_offers_and_takes_only_what_the_press_heeds_today(tmp_path):
-    with opened(tmp_path / "home", honoured=HONOURED) as house:
-        mine = house.subscribe(ANA)
-        page = house.client.get(mine).text
-        for name in ("frequency.1", "hour.1", "topic.korea"):
-            assert name not in page
-        house.client.post(
-            mine,
-            data={
-                "digest": "1",
-                "email.1": "on",
-                "frequency.1": "weekly",
-                "hour.1": "07:30",
-                "topic.korea": "more",
-                "language": "es",
-            },
+@pytest.mark.parametrize(
+    ("cadences", "offered"),
+    [
+        ([], {"every", "weekdays", "days"}),
+        ([("daily", False)], {"every", "weekdays", "days"}),
+        ([("daily", True)], {"every", "weekdays", "days", "hour"}),
+        ([("daily", False), ("weekly", False)], {"every", "weekdays", "days", "weekly"}),
+        ([("daily", True), ("weekly", True)], {"every", "weekdays", "days", "weekly", "hour"}),
+        ([("weekly", False)], set()),  # it comes once a week to everybody: there is nothing to choose
+        ([("weekly", True)], {"hour"}),
+    ],
+)
+def test_a_digest_offers_the_days_and_hours_that_its_cadences_can_keep(house, cadences, offered):
+    mine = house.subscribe(ANA)
+    with writing(house.press.engine) as session:
+        session.exec(delete(CadenceRow))
+        for kind, local in cadences:
+            session.add(CadenceRow(digest_id=1, kind=kind, local=local, at="08:15", since=NOW, updated_at=NOW))
+    page = house.client.get(mine).text
+    choices = re.search(r'<select id="frequency\.1".*?</select>', page, re.DOTALL)
+    found = set(re.findall(r'value="(\w+)"', choices.group())) if choices else set()
+    assert found | ({"hour"} if 'name="hour.1"' in page else set()) == offered
+    assert ("The usual time, 08:15" in page) is ("hour" in offered)
+    for often in ("every", "weekdays", "weekly"):
+        form = {"digest": "1", "email.1": "on", "frequency.1": often, "hour.1": "07:30"}
+        assert house.client.post(mine, data=form).status_code == (
+            422 if offered - {"hour"} and often not in offered else 200
         )
-        assert (wish(house).frequency, wish(house).hour, house.rows("subscriber_topic")) == ("every", "", [])
-        assert house.rows("subscriber")[0].language == "es"
+        assert (wish(house).frequency == often) is (often in offered or often == "every")
+        assert wish(house).hour == ("07:30" if "hour" in offered else "")
+
+
+def test_a_wish_that_is_no_longer_offered_is_still_shown_as_what_it_is(house):
+    mine = house.subscribe(ANA)
+    house.client.post(mine, data={"digest": "1", "email.1": "on", "frequency.1": "weekly"})
+    with writing(house.press.engine) as session:
+        session.exec(delete(CadenceRow))
+    assert '<option value="weekly" selected>' in house.client.get(mine).text
+    assert house.client.post(mine, data={"digest": "1", "email.1": "on", "frequency.1": "weekly"}).status_code == 200
 
 
 def test_a_wrong_wish_is_named_beside_its_field_and_the_good_ones_stay_in_the_form(house):

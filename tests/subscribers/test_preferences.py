@@ -11,7 +11,8 @@ from digest.database import writing
 from digest.models import DigestRow
 from subscribers import preferences
 from subscribers.addresses import normalise
-from subscribers.preferences import DAYS, FIELDS, HOURS, Change, Wish, Wishes, changes, read
+from subscribers.models import DAYS
+from subscribers.preferences import FIELDS, HOURS, Change, Offer, Wish, Wishes, changes, read
 from tests.newsroom import NOW, morning, readers, set_wish
 
 TABLE = SQLModel.metadata.tables
@@ -31,9 +32,14 @@ CONSENT = {
 }
 
 
+ALL = dict.fromkeys(BEFORE.digests, Offer())
+
+
 def heard(form, *, fields=FIELDS, before=BEFORE, **options):
     form = {name: value if isinstance(value, list) else [value] for name, value in form.items()}
-    return read(form, before, fields=fields, languages=("en", "es"), topics=("korea", "asia"), **options)
+    return read(
+        form, before, fields=fields, languages=("en", "es"), topics=("korea", "asia"), **{"offers": ALL, **options}
+    )
 
 
 # a form -------------------------------------------------------------------------------------------------------------
@@ -138,7 +144,9 @@ names = st.sampled_from(
 
 @given(st.dictionaries(names, st.lists(texts, max_size=3), max_size=12), st.booleans())
 def test_whatever_a_form_holds_wishes_stay_wishes(form, may_join):
-    after, _ = read(form, BEFORE, fields=FIELDS, languages=("en", "es"), topics=("korea", "asia"), may_join=may_join)
+    after, _ = read(
+        form, BEFORE, fields=FIELDS, languages=("en", "es"), topics=("korea", "asia"), offers=ALL, may_join=may_join
+    )
     assert after.language in {"en", "es"}
     assert after.zone in preferences.zones()
     assert after.topics.keys() <= {"korea", "asia"}
