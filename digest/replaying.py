@@ -10,7 +10,7 @@ from digest.models import EditionRow
 from digest.parts import load_part
 from digest.press import Press, mailing_of, place
 from digest.transports.outbox import Outbox
-from digest.values import Proof, Receipt
+from digest.values import DeliveryState, Proof, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def replay(press: Press, edition: EditionRow, into: Path, *, told: Callable[[int
         for proof_id, some in batch.items():
             proof = stored.setdefault(proof_id, deliveries.proof_of(press.engine, proof_id))
             known = [one.recipient for one in some if one.recipient is not None]
-            count += len(list(shelf.send(proof, known, _AllOurs())))
+            receipts = shelf.send(proof, known, _AllOurs())
+            count += sum(1 for receipt in receipts if receipt.state == DeliveryState.ACCEPTED)
         batch.clear()
         return count
 

@@ -30,6 +30,9 @@ AHEAD = timedelta(hours=48)
 
 MOST_MISSED = 31
 MISSED = "missed: no clock was running"
+LEAD = timedelta(minutes=2)
+"""So long before it is due everybody's row is written, a million's in seconds, for the first message to leave on time."""
+
 GRACE = 60  # seconds; an edition that leaves within these is not late
 TRIES = 3  # to read sources that all fail, before the edition is made of what there is
 REST = timedelta(seconds=30)
@@ -72,12 +75,12 @@ class Due:
     @property
     def release_at(self) -> datetime:
         """
-        When an approved edition may leave: after the undo window. With one hour for all not before it is due;
+        When an approved edition is released: after the undo window. With one hour for all shortly before it is due;
         where each reader has an hour of their own, for some it is time by then.
         """
         assert self.edition is not None
         approved = (self.edition.approved_at or self.times.deadline_at) + timedelta(minutes=self.cadence.undo)
-        return approved if self.cadence.local else max(approved, self.times.due_at)
+        return approved if self.cadence.local else max(approved, self.times.due_at - LEAD)
 
     def is_due(self, now: datetime) -> bool:
         """Its time has come, or is long over. An approved edition's sending waits for its release, and after a fault a while."""

@@ -47,19 +47,11 @@ def delivered(engine: Engine, mailing: int, keys: Keys, *, number: int | None = 
 
 
 def _rows(mailing: int, after: int, count: int) -> Any:
-    row = DELIVERIES.c
-    same = case((row.channel == "email", row.target == hexed(PEOPLE.c.email_hash)), else_=PEOPLE.c.id.is_not(None))
+    row, push = DELIVERIES.c, DELIVERIES.c.channel == "push"
+    same = case((push, PEOPLE.c.id.is_not(None)), else_=row.target == hexed(PEOPLE.c.email_hash))
+    address = case((push, row.target), else_=PEOPLE.c.email)
     return (
-        select(
-            row.number,
-            row.channel,
-            row.target,
-            row.state,
-            PEOPLE.c.email,
-            PEOPLE.c.name,
-            row.proof_id,
-            same.label("same"),
-        )
+        select(row.number, address.label("address"), PEOPLE.c.name, row.proof_id, same.label("same"))
         .select_from(DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id))
         .where(row.mailing_id == mailing, row.number > after, row.state.not_in(NEVER))
         .order_by(row.number)

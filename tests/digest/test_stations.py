@@ -172,8 +172,8 @@ def test_a_clock_set_back_and_forth_makes_no_second_edition_and_no_busy_loop(dai
 @pytest.mark.parametrize(
     ("changed_at", "to", "sent_at"),
     [
-        ("06:59", "07:30", "07:30"),
-        ("06:59", "06:50", "06:59"),
+        ("06:50", "07:30", "07:30"),
+        ("06:59", "06:50", "07:00"),  # released by then
         ("07:00", "09:00", "07:00"),
         ("08:00", "09:00", "07:00"),
         ("06:30", "18:00", "18:00"),
