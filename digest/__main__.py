@@ -160,6 +160,9 @@ def set_(
     share: Annotated[str | None, typer.Option(help="Of whatsapp,telegram,facebook,x,email,copy.")] = None,
     utm: Annotated[str | None, typer.Option(help="Such as source=global-digest,campaign=morning.")] = None,
     image_hosts: Annotated[str | None, typer.Option(help="Hosts that images may come from.")] = None,
+    editors: Annotated[
+        str | None, typer.Option(help="Addresses that are told of its drafts, such as ana@example.org,ben@example.org.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """

@@ -23,6 +23,7 @@ from digest import cadences, checks, deliveries, desk, editions, picking, proofs
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
+from digest.languages import message
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
 from digest.parts import load_part
@@ -200,9 +201,9 @@ def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> Editi
         except NotReadyError as error:
             return _hold(press, edition, str(error), now)
     if verb == "approve":
-        return _hold(press, edition, "The deadline passed too long ago for the pick to be news.", now)
+        return _hold(press, edition, message("The deadline passed too long ago for the pick to be news."), now)
     if verb == "hold":
-        return _hold(press, edition, "The deadline passed and nobody had approved it.", now)
+        return _hold(press, edition, message("The deadline passed and nobody had approved it."), now)
     return edition
 
 
