@@ -323,6 +323,18 @@ def serve() -> None:
 
 
 @app.command()
+def status(as_json: Json = False) -> None:
+    """
+    How the house stands, on one screen.
+
+    Alarms, today's editions and how far they are, what is due next, sources, disks.
+    """
+    from digest.commands import status as standing
+
+    standing.show(door.home, as_json=as_json)
+
+
+@app.command()
 def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Ask nobody: no server, no DNS.")] = False,
     as_json: Json = False,

@@ -89,7 +89,7 @@ def late(view: View) -> Iterator[Trouble]:
                 words=f"{what} was due at {_time(station.due_at)}, and {how}",
                 digest_id=station.digest_id,
             )
-    for edition, slug in _recent(view, EditionState.APPROVED):
+    for edition, slug in recent(view, EditionState.APPROVED):
         subject = _subject(slug, edition.kind, edition.local_date, edition.name)
         if edition.due_at is not None and edition.due_at < now - GRACE and subject not in told:
             words = f"it is approved and was due at {_time(edition.due_at)}, and nobody sends it"
@@ -98,7 +98,7 @@ def late(view: View) -> Iterator[Trouble]:
 
 def missed(view: View) -> Iterator[Trouble]:
     """Editions that the press itself skipped, and stations whose time came too late for any edition."""
-    for edition, slug in _recent(view, EditionState.SKIPPED):
+    for edition, slug in recent(view, EditionState.SKIPPED):
         query = select(AuditRow).where(
             AuditRow.subject == "edition", AuditRow.subject_id == cast("int", edition.id), AuditRow.did == "skip"
         )
@@ -126,7 +126,7 @@ def missed(view: View) -> Iterator[Trouble]:
 
 
 def held(view: View) -> Iterator[Trouble]:
-    for edition, slug in _recent(view, EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD):
+    for edition, slug in recent(view, EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD):
         if view.now - A_DAY < edition.deadline_at < view.now - GRACE:
             what = edition.reason if edition.state == EditionState.HELD else "nobody approved it, nor held it"
             yield Trouble(
@@ -279,7 +279,7 @@ class UnderWay:
 def _under_way(view: View, *, over: bool = False) -> dict[int, UnderWay]:
     """By edition: those that are sending or paused, and with `over` those that are sent."""
     states = (EditionState.SENDING, EditionState.PAUSED, *((EditionState.SENT,) if over else ()))
-    rows = {cast("int", row.id): (row, slug) for row, slug in _recent(view, *states)}
+    rows = {cast("int", row.id): (row, slug) for row, slug in recent(view, *states)}
     found = deliveries.glances(view.session.connection(), rows, now=view.now) if rows else []
     known = {}
     for one in found:
@@ -289,7 +289,7 @@ def _under_way(view: View, *, over: bool = False) -> dict[int, UnderWay]:
     return known
 
 
-def _recent(view: View, *states: EditionState) -> list[tuple[EditionRow, str]]:
+def recent(view: View, *states: EditionState) -> list[tuple[EditionRow, str]]:
     """The editions of the last days in those states, with their digests' names; found by the index of their occurrence."""
     slugs = {cast("int", row.id): row.slug for row in view.session.exec(select(DigestRow))}
     row = EditionRow
