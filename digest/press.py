@@ -1,5 +1,6 @@
 """The straight line: gather, assemble, approve, deliver. Read this first."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from digest.render import Printer
     from digest.transports import Transport
 
+log = logging.getLogger(__name__)
 OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
 """After its deadline plus this, what has not left of an edition is not news any more and expires."""
@@ -235,6 +237,7 @@ def deliver(
     mailing = release(press, edition, now=now())
     if edition.state == EditionState.SENT:
         return deliveries.balance_of(press.engine, mailing)
+    log.info("sending begins, or goes on", extra={"edition": edition.id, "mailing": mailing})
     with opened_transports(press) as transports:
         try:
             return deliveries.deliver(

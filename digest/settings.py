@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     alarm_minimum: int = Field(default=200, ge=1)
     alarm_disk: int = Field(default=500, ge=1)
     heartbeat_url: str = ""
+    log: Literal["words", "json"] = "words"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
     metrics_from: Words = ("127.0.0.0/8", "::1")
     listen: str = "127.0.0.1:8000"
     trusted_proxies: Words = ()
