@@ -65,6 +65,8 @@ def _watch(press: Press, clock: Callable[[], datetime], over: Event, sends: Call
             if alarms.is_well(press, seen, clock()) and sends() and (beaten is None or clock() - beaten >= BEAT):
                 alarms.beat(press)
                 beaten = clock()
+        except DigestError as error:
+            log.warning("The alarms cannot be looked at: %s", error)
         except Exception:
             log.exception("alarms")
         over.wait(ROUND)
