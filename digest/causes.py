@@ -25,6 +25,8 @@ GRACE = timedelta(seconds=20)  # in which who is on duty takes up what is due
 AT_WORK = timedelta(minutes=15)  # the longest that picking and approving take
 AWAY = 60.0  # seconds without a sign of who runs the day
 NAMED = 3  # sources named in one sentence
+UNDECIDED = (EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD)
+PAST = (EditionState.SENDING, EditionState.PAUSED, EditionState.SENT, EditionState.SKIPPED, EditionState.CANCELLED)
 KEPT = {Station.ASSEMBLE: "the draft", Station.APPROVE: "its deadline", Station.SEND: "the edition"}
 
 
@@ -66,29 +68,34 @@ class Cause:
 
 
 def late(view: View) -> Iterator[Trouble]:
-    """Stations that nobody took up, and approved editions that nobody sends."""
+    """Stations that nobody took up, and approved editions that nobody sends. What waits for its editors is `held`."""
     row, now = StationRow, view.now
     waits = and_(col(row.state) == StationState.WAITING, col(row.due_at) < now - GRACE)
     at_work = and_(
         col(row.state) == StationState.RUNNING, col(row.due_at) < now - AT_WORK, col(row.station) != Station.SEND
     )
+    same = and_(
+        col(EditionRow.digest_id) == row.digest_id, col(EditionRow.kind) == row.kind,
+        col(EditionRow.local_date) == row.local_date, col(EditionRow.name) == "",
+    )  # fmt: skip
     query = (
-        select(row, DigestRow.slug)
-        .where(row.digest_id == DigestRow.id, or_(waits, at_work), col(row.state).in_(("waiting", "running")))
+        select(row, DigestRow.slug, EditionRow.state)
+        .join(DigestRow, col(DigestRow.id) == row.digest_id)
+        .outerjoin(EditionRow, same)
+        .where(or_(waits, at_work), col(row.state).in_(("waiting", "running")))
         .where(col(row.due_at) > now - DAYS, col(row.station).in_(KEPT))
         .order_by(col(row.due_at))
     )
     told = set()
-    for station, slug in view.session.exec(query):
+    for station, slug, state in view.session.exec(query):
         subject = _subject(slug, station.kind, station.local_date)
-        if subject not in told:  # the first that is late holds up the others
-            told.add(subject)
-            what, how = KEPT[Station(station.station)], "nobody has" if station.state == "waiting" else "it is not done"
-            yield Trouble(
-                subject=subject,
-                words=f"{what} was due at {_time(station.due_at)}, and {how}",
-                digest_id=station.digest_id,
-            )
+        if subject in told or state in PAST or (station.station == Station.SEND and state in UNDECIDED):
+            continue
+        told.add(subject)  # the first that is late holds up the others
+        what, how = KEPT[Station(station.station)], "nobody has" if station.state == "waiting" else "it is not done"
+        yield Trouble(
+            subject=subject, words=f"{what} was due at {_time(station.due_at)}, and {how}", digest_id=station.digest_id
+        )
     for edition, slug in recent(view, EditionState.APPROVED):
         subject = _subject(slug, edition.kind, edition.local_date, edition.name)
         if edition.due_at is not None and edition.due_at < now - GRACE and subject not in told:
@@ -126,7 +133,7 @@ def missed(view: View) -> Iterator[Trouble]:
 
 
 def held(view: View) -> Iterator[Trouble]:
-    for edition, slug in recent(view, EditionState.DRAFT, EditionState.REVIEW, EditionState.HELD):
+    for edition, slug in recent(view, *UNDECIDED):
         if view.now - A_DAY < edition.deadline_at < view.now - GRACE:
             what = edition.reason if edition.state == EditionState.HELD else "nobody approved it, nor held it"
             yield Trouble(

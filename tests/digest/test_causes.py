@@ -71,7 +71,6 @@ def station(what, due, state=StationState.WAITING, **fields):
 
 @pytest.mark.parametrize("what", [Station.ASSEMBLE, Station.APPROVE, Station.SEND])
 def test_a_station_that_nobody_takes_up_is_late_within_a_minute(engine, house, what):
-    put(engine, "edition", state="sent")
     add(engine, station(what, NOW))
     assert see(engine, "late", NOW + timedelta(seconds=19)) == []
     ((subject, words),) = see(engine, "late", NOW + timedelta(seconds=40))
@@ -80,7 +79,6 @@ def test_a_station_that_nobody_takes_up_is_late_within_a_minute(engine, house, w
 
 
 def test_what_is_done_or_at_work_is_not_late_and_who_is_at_it_for_long_is(engine, house):
-    put(engine, "edition", state="sent")
     add(
         engine, station(Station.GATHER, NOW), station(Station.ASSEMBLE, NOW, StationState.DONE),
         station(Station.APPROVE, NOW + MINUTE, StationState.RUNNING), station(Station.SEND, NOW, StationState.RUNNING),
@@ -89,6 +87,13 @@ def test_what_is_done_or_at_work_is_not_late_and_who_is_at_it_for_long_is(engine
     assert see(engine, "late", NOW + 20 * MINUTE) == [
         ("global 2026-11-23", "its deadline was due at 06:01 UTC, and it is not done")
     ]
+
+
+@pytest.mark.parametrize("state", ["held", "draft", "sending", "sent", "skipped", "cancelled"])
+def test_an_edition_that_waits_for_its_editors_or_is_past_is_not_late(engine, house, state):
+    add(engine, station(Station.SEND, NOW))
+    put(engine, "edition", state=state)
+    assert see(engine, "late", NOW + MINUTE) == []
 
 
 def test_an_approved_edition_that_nobody_sends_is_late_if_its_readers_wait(engine, house):
@@ -134,7 +139,7 @@ def test_a_deadline_that_passed_without_an_approval(engine, house, state, seen):
 
 def test_cadences_need_somebody_who_runs_them(engine, house):
     assert see(engine, "clock") == []
-    add(engine, CadenceRow(digest_id=1, created_at=NOW, updated_at=NOW))
+    add(engine, CadenceRow(digest_id=1, since=NOW, updated_at=NOW))
     assert see(engine, "clock") == [("the day", "there are cadences, and nobody has run them yet")]
     add(engine, LeaderRow(owner="x", seen_at=NOW.timestamp()))
     assert see(engine, "clock", NOW + MINUTE) == []
@@ -312,7 +317,7 @@ def test_no_look_reads_through_a_large_table(sqlite_engine):
     readers(sqlite_engine, 60)
     opened(sqlite_engine, house)
     put(sqlite_engine, "edition", state="sending")
-    add(sqlite_engine, CadenceRow(digest_id=1, created_at=NOW, updated_at=NOW), BatchRow(
+    add(sqlite_engine, CadenceRow(digest_id=1, since=NOW, updated_at=NOW), BatchRow(
         mailing_id=1, month=202611, proof_id=1, channel="email", transport="outbox", first_number=1, last_number=9999, state="done",
     ))  # fmt: skip
     asked = []

@@ -37,7 +37,7 @@ def house(engine, tmp_path):
         batch = TABLE["batch"].c
         done = TABLE["batch"].update().where(batch.last_number <= 200)
         session.execute(done.values(state="done", stamp=int((NOW + MINUTE).timestamp() * 1e6)))
-        session.add(CadenceRow(digest_id=1, created_at=NOW, updated_at=NOW))
+        session.add(CadenceRow(digest_id=1, since=NOW, updated_at=NOW))
         session.add(LeaderRow(owner="x", seen_at=NOW.timestamp() + 50))
         for hours, name in ((23, "gather"), (24, "assemble")):
             session.add(
