@@ -63,6 +63,10 @@ app.add_typer(source_app, name="source")
 app.add_typer(editions_app, name="editions")
 app.add_typer(subscribers_app, name="subscribers")
 app.add_typer(segments_app, name="segments")
+alarms_app = typer.Typer(
+    help="What is wrong now, who is told, and quiet for a while.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(alarms_app, name="alarms")
 suppressions_app = typer.Typer(
     help="Addresses nothing may go to, kept as keyed hashes alone.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -160,6 +164,9 @@ def set_(
     share: Annotated[str | None, typer.Option(help="Of whatsapp,telegram,facebook,x,email,copy.")] = None,
     utm: Annotated[str | None, typer.Option(help="Such as source=global-digest,campaign=morning.")] = None,
     image_hosts: Annotated[str | None, typer.Option(help="Hosts that images may come from.")] = None,
+    editors: Annotated[
+        str | None, typer.Option(help="Addresses that are told of its drafts, such as ana@example.org,ben@example.org.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """
@@ -317,6 +324,18 @@ def serve() -> None:
     from digest.commands import serve as serving
 
     serving.serve(door.home)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """
+    How the house stands, on one screen.
+
+    Alarms, today's editions and how far they are, what is due next, sources, disks.
+    """
+    from digest.commands import status as standing
+
+    standing.show(door.home, as_json=as_json)
 
 
 @app.command()
@@ -848,6 +867,34 @@ def privacy_sweep(
     from digest.commands import privacy
 
     privacy.sweep(door.home, dry_run=dry_run, as_json=as_json)
+
+
+@alarms_app.command("list")
+def alarms_list(as_json: Json = False) -> None:
+    """What is wrong, since when, who was told, and what to do."""
+    from digest.commands import alarms
+
+    alarms.show(door.home, as_json=as_json)
+
+
+@alarms_app.command("test")
+def alarms_test(as_json: Json = False) -> None:
+    """Send a test by each way that is set, and say what happened. Exit code 1 when one failed."""
+    from digest.commands import alarms
+
+    alarms.try_out(door.home, as_json=as_json)
+
+
+@alarms_app.command("quiet")
+def alarms_quiet(
+    cause: Annotated[str, typer.Argument(metavar="CAUSE", help="As digest alarms list names it, such as stalled.")],
+    lasting: Annotated[str, typer.Option("--for", help="Such as 30m, 2h or 1d; 0m ends it.")] = "2h",
+    by: Who = "editor",
+) -> None:
+    """Tell nobody of a cause for a while. What is still wrong after it is told. Example: digest alarms quiet disk --for 2h"""
+    from digest.commands import alarms
+
+    alarms.quiet(door.home, cause, lasting, by=by)
 
 
 def main() -> None:

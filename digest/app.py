@@ -31,7 +31,7 @@ def open_press(home: Path | None = None, **values: Any) -> Press:
         SettingsError: a setting is wrong.
     """
     settings = read_settings(home, **values)
-    if settings.database_url.startswith("sqlite") and not sqlite_file(settings).exists():
+    if settings.database_url.startswith("sqlite") and not settings.sqlite_file.exists():
         raise NotFoundError(f"Nothing is set up in {settings.home}: run digest --home {settings.home} init")
     press = build(settings)
     stands_at = revision_of(press.engine)
@@ -106,7 +106,7 @@ def _demand_no_readers(settings: Settings) -> None:
     Raises:
         SettingsError: there are readers already, whose suppressions and links hang on the keys that are missing.
     """
-    if settings.database_url.startswith("sqlite") and not sqlite_file(settings).exists():
+    if settings.database_url.startswith("sqlite") and not settings.sqlite_file.exists():
         return
     engine = open_engine(settings.database_url)
     if revision_of(engine):
@@ -116,10 +116,6 @@ def _demand_no_readers(settings: Settings) -> None:
                     f"DIGEST_HASH_KEY and DIGEST_TOKEN_KEYS are missing, but there are readers: restore {settings.home / '.env'} "
                     "from your backup. New keys would forget every suppression and break the links in mails already sent."
                 )
-
-
-def sqlite_file(settings: Settings) -> Path:
-    return Path(settings.database_url.removeprefix("sqlite:///"))
 
 
 def _make_folder(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """What people do to an edition: move it, reword it, rearrange it. Every act is written down."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -11,6 +12,8 @@ from digest.errors import NotFoundError, TransitionError
 from digest.models import AuditRow, EditionRow, SlotRow
 from digest.records import save_version, slots_of
 from digest.text import plain
+
+log = logging.getLogger(__name__)
 
 
 def locked(session: Session, edition: EditionRow) -> EditionRow:
@@ -37,6 +40,8 @@ def change(
         edition.sent_at = now
     session.add(edition)
     note(session, who=who, did=verb, edition=edition, now=now, before=before, after=edition.state, reason=reason)
+    told = {"edition": edition.id, "did": verb, "state": str(edition.state), "who": who}
+    log.info("an edition moves", extra=told)
     return edition
 
 

@@ -95,10 +95,21 @@ def post(url: str, form: Mapping[str, str], *, limits: Limits | None = None, all
     Raises:
         SourceError: as `fetch`.
     """
-    limits = limits or Limits()
     asked = {"content-type": "application/x-www-form-urlencoded"}
-    deadline = time.monotonic() + limits.seconds
-    return _exchange(_target(url), limits, allow, deadline, asked, urlencode(form).encode())
+    return hand(url, urlencode(form).encode(), asked, limits=limits, allow=allow)
+
+
+def hand(
+    url: str, body: bytes, headers: Mapping[str, str], *, limits: Limits | None = None, allow: Sequence[str] = ()
+) -> Fetched:
+    """
+    POST a body to an address that `fetch` would get. As with `post`, a redirect is not followed.
+
+    Raises:
+        SourceError: as `fetch`.
+    """
+    limits = limits or Limits()
+    return _exchange(_target(url), limits, allow, time.monotonic() + limits.seconds, headers, body)
 
 
 def read_file(path: Path, *, limits: Limits | None = None) -> Fetched:

@@ -82,6 +82,7 @@ def gather(
             report = _rest(row, now) if look is None else _take(engine, row, look.result, now)
             if report is not None:
                 reports.append(report)
+                log.info("%s: %s", report.name, report.words, extra={"state": report.state, "number": report.new})
                 (told or _nobody)(report)
     return reports
 

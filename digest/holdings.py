@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, func, null, select
+from sqlalchemy import JSON, ColumnElement, Connection, Engine, String, Table, cast, func, null, select
 
 from digest import retention
 from digest.database import reading
@@ -139,9 +139,18 @@ HOLDINGS: Mapping[str, Holding] = {
     "segment": Holding(what="saved rules", other="id name rule description updated_at"),
     "import_run": Holding(what="how far an import has come", other="key began_at lines counts"),
     "digest": Holding(
-        what="digests and their senders",
+        what="digests, their senders and editors", since="created_at", whose="editors",
+        until="while they are named",
+        personal={"editors": "which of the house's people are told of its drafts"},
         other="id slug name section language zone from_name from_address reply_to postal_address wordmark colours look channels"
         " segments share utm image_hosts rules size minimum short deadline fallback created_at",
+    ),
+    "alarm": Holding(
+        what="what is wrong, or was", other="id cause subject digest_id words since gone_at told_at ended_at times ways"
+    ),
+    "alarm_quiet": Holding(
+        what="causes that nobody is told of for a while", since="until", until="until somebody says otherwise",
+        personal={"by": "which of the house's people said so"}, other="cause until",
     ),
     "source": Holding(
         what="where stories come from",
@@ -214,7 +223,10 @@ def _held(connection: Connection, table: Table, holding: Holding, days: int | No
 
 
 def _whose(table: Table, holding: Holding) -> list[ColumnElement[bool]]:
-    return [table.c[holding.whose] != ""] if holding.whose else []
+    if not holding.whose:
+        return []
+    column = table.c[holding.whose]
+    return [cast(column, String) != "[]" if isinstance(column.type, JSON) else column != ""]
 
 
 def _moment(value: Any) -> datetime | None:

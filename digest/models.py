@@ -45,8 +45,8 @@ from subscribers.models import (  # one metadata holds every table of the house
 )
 
 __all__ = [
-    "ActivityRow", "AuditRow", "BatchRow", "CadenceRow", "ClusterRow", "CountRow", "DeliveryRow", "DigestRow", "EditionRow",
-    "EditionVersionRow", "EventRow", "ImportRow", "LeaderRow", "MailingRow", "ProofRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow",
+    "ActivityRow", "AlarmRow", "AuditRow", "BatchRow", "CadenceRow", "ClusterRow", "CountRow", "DeliveryRow", "DigestRow", "EditionRow",
+    "EditionVersionRow", "EventRow", "ImportRow", "LeaderRow", "MailingRow", "ProofRow", "QuietRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow",
     "SourceRow", "StationRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow", "TopicRow", "WordingRow",
 ]  # fmt: skip
 
@@ -175,6 +175,9 @@ class DigestRow(SQLModel, table=True):
     short: str = Field(default="send", max_length=8)
     deadline: str = Field(default="06:45", max_length=5)  # local time of `zone`
     fallback: str = Field(default=Fallback.HOLD, max_length=8)
+    editors: list[str] = Field(  # addresses that are told of its drafts
+        default_factory=list, sa_column=Column(JSON, nullable=False, server_default=text("'[]'"))
+    )
     created_at: datetime
 
 
@@ -297,6 +300,40 @@ class LeaderRow(SQLModel, table=True):
     lease_until: float = 0.0
     fence: int = 0
     seen_at: float = 0.0
+
+
+class AlarmRow(SQLModel, table=True):
+    """
+    Something that is wrong, one row for each cause and subject, used again when it comes back (see digest.alarms).
+
+    `gone_at`: since when it is not there any more, which may be for a moment. `ways`: by the name of each way, what was
+    told by it: [phase, done, tries, epoch seconds of the next try].
+    """
+
+    __tablename__ = "alarm"
+    __table_args__ = (UniqueConstraint("cause", "subject", name="uq_alarm_subject"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    cause: str = Field(max_length=32)
+    subject: str = Field(max_length=120)
+    digest_id: int | None = Field(default=None, foreign_key="digest.id", ondelete="CASCADE")
+    words: str = ""
+    since: datetime
+    gone_at: datetime | None = None
+    told_at: datetime | None = None
+    ended_at: datetime | None = None
+    times: int = 1  # how often it came within a day, each less than a day after the last
+    ways: dict[str, list[Any]] = _json(dict)
+
+
+class QuietRow(SQLModel, table=True):
+    """A cause that nobody is told of for a while, by a person's word."""
+
+    __tablename__ = "alarm_quiet"
+
+    cause: str = Field(max_length=32, primary_key=True)
+    until: datetime
+    by: str = Field(default="", max_length=120)
 
 
 class EditionVersionRow(SQLModel, table=True):
@@ -529,6 +566,14 @@ class EventRow(SQLModel, table=True):
         Index("ix_event_delivery", "mailing_id", "number"),
         Index("ix_event_heard", "heard_at"),
         Index("ix_event_aside", "id", sqlite_where=text("number IS NULL"), postgresql_where=text("number IS NULL")),
+        Index(  # few, so that they are counted in a moment, and those that are not cost nothing
+            "ix_event_returned",
+            "mailing_id",
+            "kind",
+            "number",
+            sqlite_where=text("kind = 'bounced' OR kind = 'complained'"),
+            postgresql_where=text("kind = 'bounced' OR kind = 'complained'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)

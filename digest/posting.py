@@ -1,11 +1,15 @@
-"""Beside the web application: one thread hands over what readers have just asked for, another keeps the house in order."""
+"""
+Beside the web application: one thread hands over what readers have just asked for, another keeps the house in order, and one
+looks whether all is well, tells who is on call, and tells an outside watcher that we live.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event, Thread
 
+from digest import alarms
 from digest.errors import DigestError
 from digest.press import Press, deliver_services
 from digest.upkeep import Hourly
@@ -13,11 +17,13 @@ from digest.upkeep import Hourly
 log = logging.getLogger(__name__)
 LOOK = 0.5  # seconds between looks for a message that waits
 REST = 30.0  # seconds after a fault, before the next try
+ROUND = 20.0  # seconds between looks at the whole: an edition that was missed is told within a minute
+BEAT = timedelta(minutes=1)
 
 
 @contextmanager
 def on_duty(press: Press, *, clock: Callable[[], datetime]) -> Iterator[None]:
-    """Service messages leave and upkeep is done while the block runs. At its end what is in hand is finished, and the rest waits."""
+    """Service messages leave, upkeep is done and alarms are told while the block runs. At its end what is in hand is finished, and the rest waits."""
     over = Event()
     hourly = Hourly(press, clock)
     duties = {
@@ -25,6 +31,8 @@ def on_duty(press: Press, *, clock: Callable[[], datetime]) -> Iterator[None]:
         "upkeep": lambda: hourly.look(over.is_set),  # apart, for a large database is scrubbed for a minute
     }
     threads = [Thread(target=_work, args=(name, duty, over), name=name, daemon=True) for name, duty in duties.items()]
+    watched = (press, clock, over, threads[0].is_alive)
+    threads.append(Thread(target=_watch, args=watched, name="alarms", daemon=True))
     for thread in threads:
         thread.start()
     try:
@@ -47,3 +55,18 @@ def _work(name: str, duty: Callable[[], object], over: Event) -> None:
             log.exception(name)
             rest = REST
         over.wait(rest)
+
+
+def _watch(press: Press, clock: Callable[[], datetime], over: Event, sends: Callable[[], bool]) -> None:
+    beaten: datetime | None = None
+    while not over.is_set():
+        try:
+            seen = alarms.watch_over(press, clock())
+            if alarms.is_well(press, seen, clock()) and sends() and (beaten is None or clock() - beaten >= BEAT):
+                alarms.beat(press)
+                beaten = clock()
+        except DigestError as error:
+            log.warning("The alarms cannot be looked at: %s", error)
+        except Exception:
+            log.exception("alarms")
+        over.wait(ROUND)

@@ -1,5 +1,6 @@
 """The straight line: gather, assemble, approve, deliver. Read this first."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from digest import cadences, checks, deliveries, desk, editions, picking, proofs
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
+from digest.languages import message
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
 from digest.parts import load_part
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from digest.render import Printer
     from digest.transports import Transport
 
+log = logging.getLogger(__name__)
 OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
 """After its deadline plus this, what has not left of an edition is not news any more and expires."""
@@ -200,9 +203,9 @@ def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> Editi
         except NotReadyError as error:
             return _hold(press, edition, str(error), now)
     if verb == "approve":
-        return _hold(press, edition, "The deadline passed too long ago for the pick to be news.", now)
+        return _hold(press, edition, message("The deadline passed too long ago for the pick to be news."), now)
     if verb == "hold":
-        return _hold(press, edition, "The deadline passed and nobody had approved it.", now)
+        return _hold(press, edition, message("The deadline passed and nobody had approved it."), now)
     return edition
 
 
@@ -234,6 +237,7 @@ def deliver(
     mailing = release(press, edition, now=now())
     if edition.state == EditionState.SENT:
         return deliveries.balance_of(press.engine, mailing)
+    log.info("sending begins, or goes on", extra={"edition": edition.id, "mailing": mailing})
     with opened_transports(press) as transports:
         try:
             return deliveries.deliver(

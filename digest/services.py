@@ -107,7 +107,7 @@ class Services:
             fresh = proof(
                 ServiceKind(kind), digest, language, self.printer(), self.links, latest=latest, days=self.days
             )
-            self._printed[key] = self._kept(fresh, now)
+            self._printed[key] = self.keep(fresh, now)
         return self._printed[key]
 
     def open(self, session: Session, wanted: MessageWanted, proof_id: int, *, now: datetime) -> int:
@@ -124,7 +124,7 @@ class Services:
         web_url = self.links.edition(digest.slug, row.local_date, row.kind, row.name)
         return records.edition_value(session, row, language=language, web_url=web_url)
 
-    def _kept(self, fresh: Proof, now: datetime) -> int:
+    def keep(self, fresh: Proof, now: datetime) -> int:
         """A proof on record under its content: the same words are kept once, whoever printed them."""
         variant = fresh.variant
         query = select(ProofRow).where(

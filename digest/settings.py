@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,9 +13,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digest.errors import SettingsError
 from digest.values import DEFAULT_WEIGHTS
+from subscribers.addresses import normalise
 
 PREFIX = "DIGEST_"
 LAST_PORT = 65_535
+LEAST_SECRET = 16  # letters
 Words = Annotated[tuple[str, ...], NoDecode]
 Weights = Annotated[dict[str, float], NoDecode]
 
@@ -78,6 +81,20 @@ class Settings(BaseSettings):
     captcha_secret: SecretStr = SecretStr("")
     captcha_field: str = "captcha"
     captcha_script: str = ""
+    alarm_email: Words = ()
+    alarm_webhook: str = ""
+    alarm_secret: SecretStr = SecretStr("")
+    alarm_command: str = ""
+    alarm_quiet: float = Field(default=10.0, ge=1, le=1440)
+    alarm_stalled: float = Field(default=10.0, ge=1, le=1440)
+    alarm_bounces: float = Field(default=5.0, gt=0, le=100)
+    alarm_complaints: float = Field(default=0.3, gt=0, le=100)
+    alarm_minimum: int = Field(default=200, ge=1)
+    alarm_disk: int = Field(default=500, ge=1)
+    heartbeat_url: str = ""
+    log: Literal["words", "json"] = "words"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    metrics_from: Words = ("127.0.0.0/8", "::1")
     listen: str = "127.0.0.1:8000"
     trusted_proxies: Words = ()
 
@@ -100,7 +117,8 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "fetch_allow", "smtp_servers", "dkim_keys", "trusted_proxies", "signup_origins", mode="before"
+        "fetch_allow", "smtp_servers", "dkim_keys", "trusted_proxies", "signup_origins", "alarm_email", "metrics_from",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _split_words(cls, value: object) -> object:
@@ -147,11 +165,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{word!r} is no origin such as https://www.example.org: no path, small letters")
         return value
 
-    @field_validator("captcha_url", "captcha_script")
+    @field_validator("captcha_url", "captcha_script", "alarm_webhook", "heartbeat_url")
     @classmethod
     def _plain_address(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[A-Za-z0-9.:-]+/[\x21-\x7e]*", value):
-            raise ValueError("use a whole address, such as https://captcha.example.org/verify")
+            raise ValueError("use a whole address with its path, such as https://captcha.example.org/verify")
         return value
 
     @field_validator("listen")
@@ -162,7 +180,37 @@ class Settings(BaseSettings):
             raise ValueError("use an address and a port, such as 127.0.0.1:8000 or [::1]:8000")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("alarm_email")
+    @classmethod
+    def _mailboxes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            try:
+                normalise(word)
+            except ValueError as fault:
+                raise ValueError(f"{word!r} is no address: {fault}") from None
+        return value
+
+    @field_validator("alarm_command")
+    @classmethod
+    def _command(cls, value: str) -> str:
+        try:
+            words = shlex.split(value)
+        except ValueError as fault:
+            raise ValueError(f"the command cannot be read: {fault}") from None
+        if words and not Path(words[0]).is_absolute():
+            raise ValueError("name the program by its whole path, such as /usr/local/bin/page-me")
+        return value
+
+    @model_validator(mode="after")
+    def _signed(self) -> "Settings":
+        if self.alarm_webhook and len(self.alarm_secret.get_secret_value()) < LEAST_SECRET:
+            raise ValueError(
+                "DIGEST_ALARM_WEBHOOK needs DIGEST_ALARM_SECRET of 16 letters or more, by which it knows our word; make one "
+                "with: openssl rand -hex 32"
+            )
+        return self
+
+    @field_validator("trusted_proxies", "metrics_from")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for word in value:
@@ -183,6 +231,17 @@ class Settings(BaseSettings):
         """Host and port."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def alarm_ways(self) -> tuple[str, ...]:
+        """By which ways alarms are told, besides the log."""
+        ways = {"email": self.alarm_email, "webhook": self.alarm_webhook, "command": self.alarm_command}
+        return tuple(name for name, set_ in ways.items() if set_)
+
+    @property
+    def sqlite_file(self) -> Path:
+        """Where the database is when it is SQLite."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
 
     @property
     def database_url(self) -> str:
@@ -213,6 +272,15 @@ def _in_words(error: ValidationError) -> str:
     fault = error.errors()[0]
     name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else PREFIX + "..."
     allowed = fault["msg"].removeprefix("Value error, ")
-    secret = name.removeprefix(PREFIX) in {"HASH_KEY", "TOKEN_KEYS", "SENDGRID_KEY", "SMTP_PASSWORD", "CAPTCHA_SECRET"}
+    secret = name.removeprefix(PREFIX) in {
+        "HASH_KEY",
+        "TOKEN_KEYS",
+        "SENDGRID_KEY",
+        "SMTP_PASSWORD",
+        "CAPTCHA_SECRET",
+        "ALARM_SECRET",
+        "ALARM_WEBHOOK",
+        "HEARTBEAT_URL",
+    }
     held = "" if secret or name not in os.environ else f" ({os.environ[name]!r} is in the environment)"
     return f"{name} is wrong: {allowed}{held}. See .env.example for what it means."

@@ -67,12 +67,23 @@ class MailingState(StrEnum):
 
 
 class ServiceKind(StrEnum):
-    """Which service message: to confirm a wish, to welcome, to hand out the 15-minute link, to confirm a new address."""
+    """
+    Which service message. To readers: to confirm a wish, to welcome, to hand out the 15-minute link, to confirm a new address.
+
+    To the house itself (digest.letters): a draft is ready, the deadline is near, what became of it; an alarm.
+    """
 
     CONFIRM = "confirm"
     WELCOME = "welcome"
     ACCESS = "access"
     ADDRESS = "address"
+    READY = "ready"
+    REMINDER = "reminder"
+    OUTCOME = "outcome"
+    ALARM = "alarm"
+
+
+TO_READERS = (ServiceKind.CONFIRM, ServiceKind.WELCOME, ServiceKind.ACCESS, ServiceKind.ADDRESS)
 
 
 class BatchState(StrEnum):

@@ -1,15 +1,13 @@
 """The house itself: its settings, secrets, templates, and the room on its disks."""
 
-import os
-import shutil
 import stat
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from digest.app import sqlite_file
 from digest.checkup.finding import Finding
+from digest.disks import MEGABYTE, disks
 from digest.dkim import key_files, read_keys
 from digest.errors import DigestError
 from digest.parts import load_part
@@ -17,7 +15,6 @@ from digest.paths import template_folders
 from digest.settings import Settings
 
 OUTBOX = "outbox"
-ROOM = 500_000_000  # bytes free below which an edition to many readers may not fit
 TEMPLATES = ("email/_layout.html", "web/edition.html")
 NOWHERE = ("localhost", ".invalid", ".test", ".localhost", ".local", ".internal")  # no reader's machine finds these
 
@@ -30,6 +27,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield from _signing_keys(settings)
     yield _templates(settings.templates)
     yield from _disks(settings)
+    yield from _ways_of_alarms(settings)
 
 
 def _ways_out(settings: Settings) -> Iterator[Finding]:
@@ -115,17 +113,30 @@ def _templates(own: Path | None) -> Finding:
 
 
 def _disks(settings: Settings) -> Iterator[Finding]:
-    """One finding for each disk that outbox and database are on."""
-    wanted = {"the outbox": settings.outbox_folder}
-    if settings.database_url.startswith("sqlite"):
-        wanted["the database"] = sqlite_file(settings).parent
-    disks: dict[int, tuple[list[str], Path]] = {}
-    for what, folder in wanted.items():
-        place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        disks.setdefault(place.stat().st_dev, ([], place))[0].append(what)
-        if not os.access(place, os.W_OK):
+    for disk in disks(settings):
+        for place in disk.closed:
             yield Finding("disk", "bad", f"{place} cannot be written to: check its owner")
-    for held, place in disks.values():
-        free = shutil.disk_usage(place).free
-        words = f"{free / 1e9:,.1f} GB free for {' and '.join(held)}"
-        yield Finding("disk", "good", words) if free > ROOM else Finding("disk", "warn", f"only {words}: make room")
+        enough = disk.free > settings.alarm_disk * MEGABYTE
+        yield (
+            Finding("disk", "good", disk.words) if enough else Finding("disk", "warn", f"only {disk.words}: make room")
+        )
+
+
+def _ways_of_alarms(settings: Settings) -> Iterator[Finding]:
+    """Whether anybody would hear of a fault at night."""
+    if not settings.alarm_ways:
+        yield Finding(
+            "alarms", "warn", "nobody is told when something goes wrong, but for the log and digest status: set "
+            "DIGEST_ALARM_EMAIL, DIGEST_ALARM_WEBHOOK or DIGEST_ALARM_COMMAND, then try it with digest alarms test",
+        )  # fmt: skip
+        return
+    words = f"told by {', '.join(settings.alarm_ways)}"
+    if settings.heartbeat_url:
+        yield Finding("alarms", "good", f"{words}; and an outside watcher is told that we live")
+    elif settings.alarm_ways == ("email",):
+        yield Finding(
+            "alarms", "warn", f"{words} alone, which needs what it warns of: set a webhook, a command, or "
+            "DIGEST_HEARTBEAT_URL, by which an outside watcher notices",
+        )  # fmt: skip
+    else:
+        yield Finding("alarms", "good", f"{words}; DIGEST_HEARTBEAT_URL would tell an outside watcher that we live")

@@ -12,7 +12,6 @@ from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from digest import app, deliveries, records, segments
-from digest.app import sqlite_file
 from digest.checkup import signups
 from digest.checkup.finding import Finding
 from digest.database import reading
@@ -62,7 +61,7 @@ def look(home: Path | None, *, now: datetime, until: float) -> Stored:
         rows = session.exec(select(DigestRow).order_by(DigestRow.slug)).all()
         ahead = None if sqlite else _ahead_of_server(session)
         findings = [
-            _sqlite(session, sqlite_file(press.settings), until) if sqlite else _postgres(session),
+            _sqlite(session, press.settings.sqlite_file, until) if sqlite else _postgres(session),
             *_sources(session, now), *_digests(session, rows), *_segments(session, press.settings, now),
             signups.look(session, press.settings, now),
         ]  # fmt: skip

@@ -71,6 +71,8 @@ def read_field(key: str, value: Any) -> Any:
         raise SettingsError(f"{option}: {value!r} is not allowed; use {' or '.join(ALLOWED[key])}.")
     if key == "look" and not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", value):
         raise SettingsError(f"{option}: {value!r} is no look; use full, standard or brief, or a template of your own.")
+    if key == "editors":
+        return [_address(option, word) for word in value.replace(",", " ").split()]
     if key in {"colours", "utm"}:
         return _pairs(option, value, COLOUR if key == "colours" else None)
     if key in {"channels", "segments", "share", "image_hosts"}:

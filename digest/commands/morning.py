@@ -30,6 +30,15 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+def _at_work(home: Path | None) -> Press:
+    """The press, for a command that may be at it for long: what it does is logged as the settings say."""
+    from digest import logs
+
+    house = open_press(home)
+    logs.set_up(house.settings)
+    return house
+
+
 def _day(house: Press, slug: str, words: str | None, now: datetime) -> date:
     if words is None:
         return press.today(house, slug, now)
@@ -129,7 +138,7 @@ def approve(home: Path | None, slug: str, which: str, *, by: str, as_json: bool)
 
 
 def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: bool) -> None:
-    house = open_press(home)
+    house = _at_work(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=slug)
     with until_told() as stop, steps(quiet=quiet or as_json) as progress:
@@ -185,7 +194,7 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    house, now = open_press(home), clock()
+    house, now = _at_work(home), clock()
     with until_told() as stop, steps(quiet=quiet or as_json) as progress:
         reports = gather_from(house, locations, now, progress)
         edition = press.assemble(house, slug, day=_day(house, slug, day, now), now=now)
@@ -233,7 +242,7 @@ def gather_from(house: Press, locations: list[str], now: datetime, progress: Ste
 def watch(home: Path | None) -> None:
     from digest import schedule
 
-    house = open_press(home)
+    house = _at_work(home)
     say("On duty: stations are run, deadlines kept, and what is due leaves. Ctrl-C ends it.")
     with until_told() as stop:
         schedule.watch(house, told=say, stop=stop)

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from digest import logs
 from digest.app import open_press
 from digest.commands.screen import say
 from digest.errors import SettingsError
@@ -21,6 +22,7 @@ GRACE = 20  # seconds that open requests have to end
 
 def serve(home: Path | None) -> None:
     press = open_press(home)
+    logs.set_up(press.settings)
     app = build(press, clock=clock)
     with _listening(press.settings.listen_at) as door, _told_gently(), on_duty(press, clock=clock):
         host, port = door.getsockname()[:2]

@@ -15,6 +15,7 @@ from digest.deliveries.books import (
 )
 from digest.deliveries.claims import SERVICE, claim
 from digest.deliveries.filling import open_mailing
+from digest.deliveries.glance import Glance, glances, in_doubt, returned, services_waiting
 from digest.deliveries.handing import deliver, run_batch
 from digest.deliveries.hearing import SAYS, Mailed, Word, mailings_of, move, rows_of, word
 from digest.deliveries.marking import mark, record
@@ -29,10 +30,10 @@ from digest.deliveries.tables import insert_once, spelled, stand_aside
 from digest.deliveries.unconfirmed import Doubt, Doubtful, decide, doubtful, doubts
 
 __all__ = [
-    "MISSED", "SAYS", "SERVICE", "Balance", "Delivered", "Doubt", "Doubtful", "Mailed", "Share", "Tally", "Wave", "Word",
-    "after_restore", "anything_due", "balance_of", "cancel", "claim",
-    "close_late", "decide", "deliver", "delivered", "doubtful", "doubts", "due_services", "handed_since", "insert_once", "mailings_of", "mark", "move",
-    "newest_stamp", "next_due", "open_mailing", "open_service", "owner_name", "pause", "progress", "proof_of", "proof_value",
-    "record", "recover", "requeue", "resend_services", "restored_at", "resume", "rows_of", "run_batch",
-    "settle", "spelled", "stand_aside", "waves_of", "word",
+    "MISSED", "SAYS", "SERVICE", "Balance", "Delivered", "Doubt", "Doubtful", "Glance", "Mailed", "Share", "Tally", "Wave",
+    "Word", "after_restore", "anything_due", "balance_of", "cancel", "claim", "close_late", "decide", "deliver",
+    "delivered", "doubtful", "doubts", "due_services", "glances", "handed_since", "in_doubt", "insert_once", "mailings_of",
+    "mark", "move", "newest_stamp", "next_due", "open_mailing", "open_service", "owner_name", "pause", "progress",
+    "proof_of", "proof_value", "record", "recover", "requeue", "resend_services", "restored_at", "resume", "returned",
+    "rows_of", "run_batch", "services_waiting", "settle", "spelled", "stand_aside", "waves_of", "word",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The run that delivers: batches claimed as fast as their transports want them, until nothing is due."""
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from digest.transports import Transport
 from digest.values import Batch, MailingState, Proof, Recipient
 from subscribers.tokens import Keys
 
+log = logging.getLogger(__name__)
 IDLE = 3  # batches without any outcome before we stop and say so
 NAP = 0.2  # seconds; how soon a wait notices that it should stop
 BEAT = 0.5  # seconds between looks at pauses, leases and progress
@@ -322,6 +324,13 @@ class _Run:
             return False
         self.hands.remove(hand)
         settled = len(hand.batch.recipients) - hand.open
+        told = {
+            "mailing": hand.batch.mailing_id,
+            "batch": hand.batch.id,
+            "number": settled,
+            "total": len(hand.batch.recipients),
+        }
+        log.info("a batch is out of hand", extra=told)
         if hand.error is not None:
             self._fail(hand, hand.error)
         elif not hand.halted:

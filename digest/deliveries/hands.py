@@ -1,11 +1,14 @@
 """A batch in hand: what its transport asks of the ledger, and what is still open of it."""
 
+import logging
 from collections.abc import Collection, Sequence
 from threading import Event
 
 from digest.deliveries.writer import Then, Writer
 from digest.transports import Transport
-from digest.values import Batch, Proof, Receipt
+from digest.values import Batch, DeliveryState, Proof, Receipt
+
+log = logging.getLogger(__name__)
 
 
 class Hand:
@@ -50,16 +53,26 @@ class Hand:
         return ours
 
     def soon(self, numbers: Collection[int], done: Sequence[Receipt], then: Then) -> None:
+        if done:
+            self._note(done)
         self.writer.ask(self, numbers, done, then)
 
     # what the run calls ---------------------------------------------------------------------------------------------
 
     def keep(self, receipt: Receipt) -> None:
         """Have an outcome written with the next commit, without waiting for it."""
+        self._note((receipt,))
         self._kept.append(receipt)
         if not self._asked:
             self._asked = True
             self.writer.ask(self, (), (), None)
+
+    def _note(self, receipts: Sequence[Receipt]) -> None:
+        """Of what was accepted there is nothing to say: there may be a million of it."""
+        for one in receipts:
+            if one.state != DeliveryState.ACCEPTED:
+                told = {"mailing": self.batch.mailing_id, "delivery": one.number, "state": str(one.state)}
+                log.info("a delivery is not accepted", extra=told)
 
     # what the writer calls ------------------------------------------------------------------------------------------
 

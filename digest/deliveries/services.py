@@ -21,6 +21,8 @@ NOBODY = 0  # the subscriber of a delivery to somebody who is none yet
 LEAVES_WITHIN = {
     ServiceKind.CONFIRM: timedelta(hours=24), ServiceKind.WELCOME: timedelta(hours=24),
     ServiceKind.ACCESS: timedelta(minutes=15), ServiceKind.ADDRESS: timedelta(hours=24),
+    ServiceKind.READY: timedelta(hours=12), ServiceKind.REMINDER: timedelta(hours=1),
+    ServiceKind.OUTCOME: timedelta(hours=24), ServiceKind.ALARM: timedelta(hours=24),
 }  # fmt: skip
 """After that a message is of no use any more, and what has not left expires."""
 

@@ -18,6 +18,7 @@ PROOFS = DeliveryRow.metadata.tables["proof"]
 DIGESTS = DeliveryRow.metadata.tables["digest"]
 EDITIONS = DeliveryRow.metadata.tables["edition"]
 SENDERS = DeliveryRow.metadata.tables["sender"]
+EVENTS = DeliveryRow.metadata.tables["event"]
 SERVICES = DeliveryRow.metadata.tables["service"]
 
 DEFERRED = text("delivery.state = 'deferred'")

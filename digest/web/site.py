@@ -3,16 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, FastAPI
-from sqlalchemy import text
-from starlette.responses import PlainTextResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from digest.database import reading
 from digest.press import Press
-from digest.web import hooks, public
+from digest.web import health, hooks, public
 from digest.web.guard import Clock, Guard
 
-PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (public.router, hooks.router)
+PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (health.router, public.router, hooks.router)
 """The `router` of each part, in the order that a path is looked for."""
 
 
@@ -29,12 +26,6 @@ def build(press: Press, *, clock: Clock) -> FastAPI:
     )  # fmt: skip
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(press.settings.trusted_proxies))
     app.add_middleware(Guard)  # last, and so outermost
-
-    @app.get("/healthz", response_class=PlainTextResponse)
-    def healthz() -> str:
-        with reading(press.engine) as session:
-            session.connection().execute(text("SELECT 1"))
-        return "good\n"
 
     for router in PARTS:
         app.include_router(router(press, clock))

@@ -14,7 +14,7 @@ from digest.links import Links
 from digest.paths import template_folders
 from digest.render import Printer
 from digest.services import proof
-from digest.values import ServiceKind
+from digest.values import TO_READERS
 from tests.browser.axe import violations, wanted_width
 from tests.browser.test_mail_in_chromium import READER, WCAG, look_at
 from tests.front_door import opened
@@ -253,7 +253,7 @@ def reach(page, selector, most=60):
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-@pytest.mark.parametrize("kind", list(ServiceKind))
+@pytest.mark.parametrize("kind", TO_READERS)
 def test_a_service_message_breaks_no_wcag_rule_and_does_not_scroll_sideways(browser, kind, language):
     edition = sample_edition(5, language=language)
     printed = proof(kind, sample_digest(), language, Printer(template_folders()), Links(BASE), latest=edition)

@@ -746,6 +746,18 @@ def test_a_database_that_another_process_holds_is_told_in_time(home, asked):
     assert (verdict, "another process" in words) == ("bad", True)
 
 
+def test_it_says_whether_anybody_would_hear_of_a_fault_at_night(asked):
+    hears = {"alarm_webhook": "https://alarms.example.org/x", "alarm_secret": "a secret of the webhook"}
+    assert "DIGEST_ALARM_EMAIL" in of(asked(offline=True), "alarms")[0][2]
+    assert "needs what it warns of" in of(asked(offline=True, alarm_email="ana@example.org"), "alarms")[0][2]
+    _, verdict, words = of(asked(offline=True, **hears), "alarms")[0]
+    assert (verdict, words.startswith("told by email, webhook; DIGEST_HEARTBEAT_URL would")) == ("good", True)
+    assert (
+        "outside watcher is told"
+        in of(asked(offline=True, **hears, heartbeat_url="https://w.example/p"), "alarms")[0][2]
+    )
+
+
 def test_a_full_disk_is_told(asked, small_disk):
     disk, _ = small_disk(1000)
     found = of(asked(offline=True, outbox=disk / "outbox"), "disk")

@@ -1,8 +1,10 @@
 """Beside the web application service messages leave at once, whatever else goes wrong; and on duty too."""
 
+import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,9 @@ from digest import posting
 from digest.errors import StorageError, TransportError
 from digest.posting import on_duty
 from digest.schedule import Watch
+from digest.settings import Settings
 from tests.front_door import hidden, opened
+from tests.receiver import receiver
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +75,25 @@ def test_a_fault_is_told_and_the_next_try_comes(house, monkeypatch, caplog, faul
         house.sign_up("ana@example.net")
         until(house.mails)
     assert str(fault) in caplog.text or type(fault).__name__ in caplog.text
+
+
+def test_beside_the_pages_alarms_are_told_and_the_heart_beats(house, monkeypatch):
+    with receiver() as hook:
+        given = {
+            "alarm_webhook": hook.url("/alarms"), "alarm_secret": "a secret of the webhook", "fetch_allow": (hook.host,),
+            "heartbeat_url": hook.url("/ping"), "alarm_disk": 10**9,
+        }  # fmt: skip
+        settings = Settings.model_validate({**house.press.settings.model_dump(), **given})
+        monkeypatch.setattr(posting, "ROUND", 0.05)
+        with on_duty(replace(house.press, settings=settings), clock=house.clock):
+            until(lambda: [one for one in hook.heard if one[1] == "/ping"])
+            house.later(minutes=1)
+            until(lambda: [one for one in hook.heard if one[1] == "/alarms"])
+            house.later(minutes=1)
+            until(lambda: len([one for one in hook.heard if one[1] == "/ping"]) >= 2)
+        (alarm,) = [json.loads(body) for _, path, _, body in hook.heard if path == "/alarms"]
+        assert (alarm["cause"], alarm["state"]) == ("disk", "began")
+        assert len([one for one in hook.heard if one[1] == "/ping"]) <= 3, "once a minute"
 
 
 def test_where_nobody_serves_who_is_on_duty_sends_them(house):

@@ -28,7 +28,7 @@ from digest.render import Printer
 from digest.retention import swept
 from digest.services import Services, proof
 from digest.settings import Settings
-from digest.values import DeliveryState, Event, EventKind, MailingState, Receipt, Recipient, ServiceKind
+from digest.values import TO_READERS, DeliveryState, Event, EventKind, MailingState, Receipt, Recipient, ServiceKind
 from subscribers.signup import KEPT, MessageWanted
 from subscribers.tokens import address_hash
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
@@ -98,7 +98,7 @@ def mailing_states(house):
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-@pytest.mark.parametrize("kind", list(ServiceKind))
+@pytest.mark.parametrize("kind", TO_READERS)
 def test_each_kind_is_written_in_both_parts_around_its_one_link(kind, language):
     printed = proof(kind, sample_digest(), language, PRINTER, LINKS, latest=sample_edition(3, language=language))
     mail = message_from_bytes(fill(printed, READER), policy=policy.default)
@@ -120,10 +120,10 @@ def test_each_kind_is_written_in_both_parts_around_its_one_link(kind, language):
 
 def test_only_a_welcome_can_be_left_for_only_it_goes_to_a_subscriber():
     ways = {}
-    for kind in ServiceKind:
+    for kind in TO_READERS:
         printed = proof(kind, sample_digest(), "en", PRINTER, LINKS)
         ways[kind] = message_from_bytes(fill(printed, READER), policy=policy.default)["List-Unsubscribe-Post"]
-    assert ways == {**dict.fromkeys(ServiceKind), ServiceKind.WELCOME: "List-Unsubscribe=One-Click"}
+    assert ways == {**dict.fromkeys(TO_READERS), ServiceKind.WELCOME: "List-Unsubscribe=One-Click"}
 
 
 def test_a_welcome_shows_the_latest_edition_with_its_stories_and_none_when_there_is_none():
@@ -160,13 +160,13 @@ def test_a_message_leaves_once_and_its_books_are_closed(house):
 
 
 def test_its_link_opens_for_what_it_is_for_and_nothing_else(house):
-    post(house, *[wanted(kind) for kind in ServiceKind])
+    post(house, *[wanted(kind) for kind in TO_READERS])
     send(house)
     links = [
         re.search(rf"/(confirm|m|own|address)/([\w-]{{{TOKEN_LENGTH}}})(?=\s)", mail.get_body(("plain",)).get_content())
         for mail in mails(house)
     ]
-    purposes = {purpose_of(kind) for kind in ServiceKind}
+    purposes = {purpose_of(kind) for kind in TO_READERS}
     opened_by = {}
     with reading(house.engine) as session:
         for link in links:
@@ -251,7 +251,7 @@ def test_what_was_forgotten_meanwhile_is_not_sent(house):
     assert not mails(house)
 
 
-@pytest.mark.parametrize("kind", list(ServiceKind))
+@pytest.mark.parametrize("kind", TO_READERS)
 def test_what_could_not_leave_in_time_expires(house, kind):
     post(house, wanted(kind))
     send(house, now=NOW + LEAVES_WITHIN[kind])
@@ -354,7 +354,7 @@ def test_a_welcome_can_be_left_by_mail_and_what_a_server_says_of_a_confirmation_
 
 def test_after_a_week_their_addresses_are_gone_and_only_a_welcome_s_link_still_leads_somewhere(house):
     (ana,) = readers(house.engine, 1)
-    made = post(house, *[wanted(kind, subscriber=ana) for kind in ServiceKind])
+    made = post(house, *[wanted(kind, subscriber=ana) for kind in TO_READERS])
     send(house)
     swept(house.engine, house.settings, now=NOW + KEPT - timedelta(seconds=1))
     with reading(house.engine) as session:
@@ -364,7 +364,7 @@ def test_after_a_week_their_addresses_are_gone_and_only_a_welcome_s_link_still_l
         (left,) = session.exec(rows(ServiceRow)).all()
         assert (left.kind, left.email) == ("welcome", "")
         alive = [
-            kind for kind, mailing in zip(ServiceKind, made, strict=True)
+            kind for kind, mailing in zip(TO_READERS, made, strict=True)
             if bearer_of(session.connection(), KEYS, delivery_token(KEYS, mailing, 1, purpose_of(kind)), purpose=purpose_of(kind))
         ]  # fmt: skip
     assert alive == [ServiceKind.WELCOME]
