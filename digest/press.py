@@ -19,9 +19,9 @@ from sqlalchemy import Engine, and_, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories
+from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, tracking
 from digest.database import reading, writing
-from digest.delivery_ids import delivery_token
+from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.links import Links
 from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
@@ -63,7 +63,7 @@ class Press:
 
     @cached_property
     def links(self) -> Links:
-        return Links(self.settings.base_url)
+        return Links(self.settings.base_url, tracked=self.settings.tracking != "off")
 
     @cached_property
     def services(self) -> Services:
@@ -289,10 +289,11 @@ def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callabl
 
 
 def tidy(press: Press, *, now: datetime) -> None:
-    """Remove what has had its time: sign-ups that nobody confirmed, and the addresses of service messages."""
+    """Remove what has had its time: sign-ups that nobody confirmed, addresses of service messages, who opened what."""
     with writing(press.engine) as session:
         signup.purge(session.connection(), now=now)
         deliveries.purge_services(session.connection(), now=now)
+        tracking.sweep(session, now=now, days=press.settings.tracking_days)
 
 
 def follow_mailings(press: Press, now: datetime) -> None:
@@ -369,6 +370,7 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
         shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
+        tracking=press.settings.tracking,
     )  # fmt: skip
 
 
@@ -454,7 +456,7 @@ def preview(
     proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language))
     recipient = Recipient(
         number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
-        token=delivery_token(press.keys, 0, 0),
+        token=delivery_token(press.keys, 0, 0), trail=delivery_token(press.keys, edition.id or 0, edition.version, PREVIEW_TRAIL),
     )  # fmt: skip
     message = load_part("channels", channel).fill(proof, recipient)
     if channel != "email":

@@ -17,6 +17,8 @@ from digest.errors import SettingsError, StorageError
 from digest.events import upkeep
 from digest.posting import on_duty
 from digest.press import Press
+from digest.tracking import begin
+from digest.web.counting import at_work
 from digest.web.site import build
 
 GRACE = 20  # seconds that open requests have to end
@@ -26,7 +28,13 @@ def serve(home: Path | None) -> None:
     press = open_press(home)
     app = build(press, clock=clock)
     _keep_up(press)
-    with _listening(press.settings.listen_at) as door, _told_gently(), on_duty(press, clock=clock):
+    begin(press.engine, press.settings.tracking, now=clock())
+    with (
+        _listening(press.settings.listen_at) as door,
+        _told_gently(),
+        on_duty(press, clock=clock),
+        at_work(app.state.counting),
+    ):
         host, port = door.getsockname()[:2]
         say(f"Answering at http://{f'[{host}]' if ':' in host else host}:{port}. Ctrl-C ends it.")
         uvicorn.Server(configured(app)).run(sockets=[door])

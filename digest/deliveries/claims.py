@@ -13,12 +13,13 @@ from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
 from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, hexed
-from digest.delivery_ids import delivery_ids, delivery_tokens, purpose_of
+from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_ids, delivery_token, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
 from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
 from subscribers.tokens import Keys
 
 SERVICE = "service"
+OFF, PERSONAL = "off", "personal"
 KINDS = ("edition", SERVICE)
 REFUSALS = {"suppressed": DeliveryState.SUPPRESSED, "paused": DeliveryState.SKIPPED}
 IN_HAND = (BatchState.CLAIMED, BatchState.HANDING)
@@ -153,14 +154,15 @@ def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the
 
 
 def facts_of(connection: Connection, mailing: int) -> Any:
-    """What all of a mailing's deliveries share: id, date, opening, deadline, digest; and of a service message its kind."""
+    """What all of a mailing's deliveries share: id, date, opening, deadline, edition, tracking; of a service message its kind."""
     return connection.execute(FACTS, {"mailing": mailing}).one()
 
 
 FACTS = (
     select(
         MAILINGS.c.id, MAILINGS.c.kind, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at,
-        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"),
+        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"), MAILINGS.c.edition_id, MAILINGS.c.version,
+        MAILINGS.c.tracking,
     )
     .select_from(MAILINGS.outerjoin(EDITIONS).outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id))
     .where(MAILINGS.c.id == bindparam("mailing"))
@@ -178,10 +180,11 @@ def _open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *s
         "month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "first": batch.first_number,
         "last": batch.last_number, "digest": facts.digest_id, "now": now, "states": states or (DeliveryState.QUEUED,),
     }  # fmt: skip
-    return connection.execute(SERVICE_ROWS if facts.kind == SERVICE else OPEN_ROWS, given)
+    rows = SERVICE_ROWS if facts.kind == SERVICE else TRACKED_ROWS if facts.tracking == PERSONAL else OPEN_ROWS
+    return connection.execute(rows, given)
 
 
-def _rows_of_a_batch() -> Any:
+def _rows_of_a_batch(*more: Any) -> Any:
     row = DELIVERIES.c
     device = case((row.channel == "push", row.target), else_="")
     wish = and_(
@@ -192,7 +195,7 @@ def _rows_of_a_batch() -> Any:
     return (
         select(
             row.number, row.channel, row.target, row.state, PEOPLE.c.email, PEOPLE.c.name,
-            standing(bindparam("now")).label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"),
+            standing(bindparam("now")).label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"), *more,
         )
         .select_from(DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish))
         .where(row.month == bindparam("month"), row.mailing_id == bindparam("mailing"))
@@ -203,6 +206,8 @@ def _rows_of_a_batch() -> Any:
 
 
 OPEN_ROWS = _rows_of_a_batch()
+TRACKED_ROWS = _rows_of_a_batch(PEOPLE.c.tracked_since)
+AGREED = 9  # where that stands in a row
 
 
 def _service_rows() -> Any:
@@ -253,10 +258,19 @@ def recipients_of(rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient
     ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=opened)
     tokens = delivery_tokens(keys, numbers, mailing=facts.id, purpose=purpose_of(facts.service))
     date = facts.date
-    return [
+    found = [
         Recipient(number, named, target if channel == "push" else email or "", name or "", token, date)
         for named, token, (number, channel, target, _state, email, name, *_) in zip(ids, tokens, rows, strict=True)
     ]
+    return found if facts.tracking == OFF else _on_their_trails(found, rows, facts, keys)
+
+
+def _on_their_trails(found: Sequence[Recipient], rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient]:
+    """Each with what tracked links carry: their own only who agreed to it, all others the edition's, which is nobody's."""
+    nobodys = delivery_token(keys, facts.edition_id, facts.version, TRAIL)
+    agreed = [row[0] for row in rows if row[AGREED] is not None] if facts.tracking == PERSONAL else []
+    own = dict(zip(agreed, delivery_tokens(keys, agreed, mailing=facts.id, purpose=OWN_TRAIL), strict=True))
+    return [one._replace(trail=own.get(one.number, nobodys)) for one in found]
 
 
 def set_batch(connection: Connection, batch_id: int, **values: Any) -> None:

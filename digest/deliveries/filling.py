@@ -68,6 +68,7 @@ def open_mailing(
     batch_size: int = 500,
     priority: int = 0,
     names: Names = NOTHING,
+    tracking: str = "off",
 ) -> int:
     """
     The id of the edition's mailing, opened and filled whole if there was none; otherwise nothing is changed.
@@ -87,7 +88,7 @@ def open_mailing(
             connection = session.connection()
             one_snapshot(connection)
             _demand_approved(connection, edition_id, version)
-            mailing = _insert_mailing(connection, edition_id, version, now=now, expires_at=expires_at)
+            mailing = _insert_mailing(connection, edition_id, version, tracking, now=now, expires_at=expires_at)
             own = connection.execute(select(DIGESTS.c.language).where(DIGESTS.c.id == digest_id)).scalar_one()
             candidates = _count(connection, digest_id, shares, now, names)
             filler = _Filler(connection, mailing, now, batch_size, priority)
@@ -132,12 +133,12 @@ def _demand_approved(connection: Connection, edition_id: int, version: int) -> N
 
 
 def _insert_mailing(
-    connection: Connection, edition_id: int, version: int, *, now: datetime, expires_at: datetime
+    connection: Connection, edition_id: int, version: int, tracking: str, *, now: datetime, expires_at: datetime
 ) -> int:
     row = {
         "month": now.year * 100 + now.month, "kind": "edition", "edition_id": edition_id, "version": version,
         "state": MailingState.SENDING, "candidates": 0, "generation": 1, "date": format_datetime(now),
-        "expires_at": expires_at, "filled_at": now, "reason": "",
+        "expires_at": expires_at, "filled_at": now, "reason": "", "tracking": tracking,
     }  # fmt: skip
     return int(connection.execute(MAILINGS.insert().returning(MAILINGS.c.id), row).scalar_one())
 

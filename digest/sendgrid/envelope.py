@@ -28,7 +28,7 @@ TRACKING = {
 
 ARGUMENT = "delivery"  # SendGrid keeps it for long: nothing about the reader
 TO, ID = Blank("to", "json"), Blank("delivery_id", "raw")
-PLAIN_FIELDS = ("to", "token", "delivery_id", "comma_name", "address")
+PLAIN_FIELDS = ("to", "token", "delivery_id", "comma_name", "address", "trail")
 
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]{,200}")
 _SPLITS = re.compile('[,;:"<>@]')  # by these SendGrid takes part of a name for an address, and drops the mail
@@ -125,15 +125,15 @@ def _apart(pieces: Iterator[str | Blank]) -> tuple[str, list[Blank]]:
 
 def _plain(recipient: Recipient) -> tuple[str, ...] | None:
     """What fills a blank of each of PLAIN_FIELDS; None for a reader whose values need escaping."""
-    _, delivery_id, address, name, token, _ = recipient
-    if not (is_plain(recipient) and _OPAQUE.fullmatch(token + delivery_id)):
+    _, delivery_id, address, name, token, _, trail = recipient
+    if not (is_plain(recipient) and _OPAQUE.fullmatch(token + delivery_id + trail)):
         return None
     domain = address.rpartition("@")[2]
     if ascii_domain(domain) != domain:
         return None
     if name:
-        return f'{{"email":"{address}","name":"{name}"}}', token, delivery_id, f", {name}", address
-    return f'{{"email":"{address}"}}', token, delivery_id, "", address
+        return f'{{"email":"{address}","name":"{name}"}}', token, delivery_id, f", {name}", address, trail
+    return f'{{"email":"{address}"}}', token, delivery_id, "", address, trail
 
 
 def _to(address: str, recipient: Recipient) -> str:
