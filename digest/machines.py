@@ -79,7 +79,7 @@ def judged(sights: Iterable[Sight], *, delivered: float | None) -> list[Deed]:
             known = first.get((one.link, bool(why)))
             if known is None or (deed.at, deed.why) < (known.at, known.why):
                 first[one.link, bool(why)] = deed
-    return sorted(first.values())
+    return sorted(first.values(), key=lambda deed: (deed.at, deed.kind, deed.link, deed.why))
 
 
 class _Whys:

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from digest import desk, press, records
 from digest.app import open_press
+from digest.commands import stats
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
 from digest.errors import NotFoundError
@@ -85,6 +86,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         owner = session.get_one(DigestRow, edition.digest_id)
         content = records.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
+        known = stats.known_of(session, edition, mode=house.settings.tracking)
     counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
     if as_json:
         slots = [{key: slot[key] for key in SLOT_FIELDS} for slot in _shown(content["slots"], owner.language, page)]
@@ -94,6 +96,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
                 "web_url": page,
                 "slots": slots,
                 "counts": counts,
+                "seen": known,
                 "notes": content["notes"],
                 "history": history,
             }
@@ -105,6 +108,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         say(f"{slot['position']:>3}  {slot['kicker'] or '-':<16} {slot['headline']}")
     for share in counts["shares"]:
         say(f"     {share['segment'] or 'everyone'}, {share['channel']}: {share['state']} {number(share['count'])}")
+    stats.say_known(known)
     for line in history:
         say(f"     {line['at']:%Y-%m-%d %H:%M} UTC  {line['who']}: {line['did']} {line['reason']}", style="dim")
 

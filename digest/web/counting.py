@@ -54,8 +54,8 @@ class _Group:
 class Counting:
     """What one web process has seen and not written down. Several threads may use it."""
 
-    def __init__(self, press: Press, clock: Clock) -> None:
-        self.press, self.clock = press, clock
+    def __init__(self, press: Press, clock: Clock, *, most: int = MOST) -> None:
+        self.press, self.clock, self.most = press, clock, most
         self._lock = Lock()  # over what follows
         self._groups: dict[Key, _Group] = {}
         self._held = 0
@@ -100,7 +100,7 @@ class Counting:
             if group is not None and what in group.seen:
                 group.last = sight.at
                 return
-            if self._held >= (MOST // 2 if sight.mark else MOST):
+            if self._held >= (self.most // 2 if sight.mark else self.most):
                 self._dropped[place.edition] += 1
                 return
             group = group or self._groups.setdefault(key, _Group(sight.at, sight.at))
@@ -150,7 +150,7 @@ class Counting:
             for key, group in waiting:
                 newer = self._groups.get(key)
                 room = len(group.seen) - (len(group.seen.keys() & newer.seen.keys()) if newer else 0)
-                if self._held + room > MOST:
+                if self._held + room > self.most:
                     self._dropped[key[0].edition] += room
                     continue
                 if newer is not None:

@@ -31,7 +31,7 @@ def router(press: Press, clock: Clock) -> APIRouter:
     @routes.api_route("/t/{trail}/seen.gif", methods=["GET", "HEAD"])
     def seen(request: Request, trail: str) -> Response:
         place = _counting(request).place_of(trail)
-        if place is None or press.settings.tracking == tracking.OFF:
+        if place is None or press.settings.tracking == tracking.OFF or not _counting(request).leads_of(place):
             return pages.unknown(request)
         _note(request, place, AN_OPEN, clock)
         return Response(PIXEL, media_type="image/gif", headers=FOR_EVERYBODY)
