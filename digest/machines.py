@@ -96,10 +96,10 @@ class _Whys:
             return one.mark
         if self._trapped:
             return "trap"
-        if one.link == AN_OPEN:
-            return "ahead" if one.mark == "proxy" and self._age(one) < SOON else ""
         if one.link in self._headed:
             return "head"
+        if one.link == AN_OPEN:
+            return "ahead" if one.mark == "proxy" and self._age(one) < SOON else ""
         if any(first <= one.at <= last for first, last in self._bursts):
             return "burst"
         return "soon" if self._delivered is not None and self._age(one) < TOO_SOON else ""

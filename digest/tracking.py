@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from math import inf
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, case, func, select
@@ -168,7 +169,8 @@ def _context(visit: Visit, mailing: Any, people: Mapping[tuple[int, int], Any], 
     if one is None:
         return _Context(delivered=finished, tracked=tracked)
     left = one.handed_at if one.handed_at is not None else one.updated_at
-    person = one.subscriber_id if personal and one.tracked_since is not None else None
+    since = one.tracked_since.timestamp() if personal and one.tracked_since is not None else inf
+    person = one.subscriber_id if all(sight.at >= since for sight in visit.sights) else None  # a provider may tell late
     return _Context(delivered=left, person=person, tracked=tracked)
 
 

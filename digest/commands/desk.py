@@ -86,7 +86,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         owner = session.get_one(DigestRow, edition.digest_id)
         content = records.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
-        known = stats.known_of(session, edition, mode=house.settings.tracking)
+        known = stats.known_of(session, edition, house.settings, now=datetime.now(UTC))
     counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
     if as_json:
         slots = [{key: slot[key] for key in SLOT_FIELDS} for slot in _shown(content["slots"], owner.language, page)]

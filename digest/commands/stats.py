@@ -1,6 +1,7 @@
 """What is known of an edition's opens and clicks, people and machines apart, and what such counts cannot know."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading
 from digest.machines import AN_OPEN, CLICKED, OPENED
 from digest.models import DigestRow, EditionRow
+from digest.settings import Settings
 from digest.tracking import OFF, PERSONAL, Figures, Seen
 
 LIMITS = (
@@ -26,7 +28,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=digest)
         owner = session.get_one(DigestRow, edition.digest_id)
-        told = known_of(session, edition, mode=house.settings.tracking)
+        told = known_of(session, edition, house.settings, now=datetime.now(UTC))
     if as_json:
         show_json({"edition": edition.id, "digest": owner.slug, "date": edition.local_date, **told})
         return
@@ -35,8 +37,12 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         say("Nothing was counted of it." + (" DIGEST_TRACKING is off." if house.settings.tracking == OFF else ""))
 
 
-def known_of(session: Session, edition: EditionRow, *, mode: str) -> dict[str, Any]:
-    """All that was counted of an edition, ready for JSON. `readers` is None unless some agreed to be counted by name."""
+def known_of(session: Session, edition: EditionRow, settings: Settings, *, now: datetime) -> dict[str, Any]:
+    """
+    All that was counted of an edition, ready for JSON. `readers`, how many different ones opened it of those who agreed to be
+    counted, is None unless tracking is personal, and once it is forgotten who that was.
+    """
+    remembered = edition.local_date > (now - timedelta(days=settings.tracking_days)).date()
     figures = tracking.figures(session, edition.id or 0, edition.version)
     slots = records.content_of(session, edition)["slots"]
     headlines = {at: slot["headline"] for at, slot in enumerate(slots, start=1)}
@@ -48,9 +54,9 @@ def known_of(session: Session, edition: EditionRow, *, mode: str) -> dict[str, A
         else:
             own.append(one)
     return {
-        "mode": mode, "opens": _sum(own, OPENED), "clicks": _sum(own, CLICKED),
+        "mode": settings.tracking, "opens": _sum(own, OPENED), "clicks": _sum(own, CLICKED),
         "links": list(_links(own, headlines, figures)), "told_by": others, "not_counted": figures.dropped,
-        "readers": figures.readers if mode == PERSONAL else None, "limits": LIMITS,
+        "readers": figures.readers if settings.tracking == PERSONAL and remembered else None, "limits": LIMITS,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from digest import persons
 from digest import press as line
 from digest.delivery_ids import OWN_TRAIL, PREVIEW_TRAIL, PURPOSE, TRAIL, delivery_token
 from digest.press import Press
@@ -251,6 +252,20 @@ def test_hostile_headers_are_neither_kept_nor_a_fault(here):
     kept = repr([here.rows("deed"), here.rows("tally")])
     assert "script" not in kept
     assert "ana@example.net" not in kept
+
+
+def test_a_person_is_handed_what_was_kept_of_them_and_erased_with_it(here):
+    here.client.get(f"/t/{here.trail}/1")
+    counts = counted(here)
+    held = persons.everything_of(here.press, "ana@example.net", now=here.now)
+    assert [(row["kind"], row["link"], row["machine"]) for row in held["deed"]] == [("clicked", 1, False)]
+    assert [(row["kind"], row["number"]) for row in held["activity"]] == [("clicked", 1)]
+    persons.erase(here.press, "ana@example.net", who="eva", now=here.now)
+    assert here.rows("deed") == here.rows("activity") == here.rows("tracking_consent") == []
+    here.later(minutes=2)
+    assert here.client.get(f"/t/{here.trail}/1").headers["location"] == STORY, "somebody may have the mail still"
+    assert counted(here) == {what: number + 1 for what, number in counts.items()}
+    assert here.rows("deed") == here.rows("activity") == []
 
 
 # a preview, and a mode that changes ---------------------------------------------------------------------------------

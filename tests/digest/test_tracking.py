@@ -159,6 +159,15 @@ def test_where_mails_had_no_links_of_ours_a_provider_s_word_is_what_the_reader_d
     assert [(row.subscriber_id, row.kind, row.number) for row in rows(sent, "activity")] == [(1, "opened", 2)]
 
 
+def test_what_happened_before_a_reader_agreed_is_nobody_s_whenever_it_is_told(sent):
+    with sent.begin() as connection:
+        connection.execute(TABLES["subscriber"].update().values(tracked_since=LATER))
+    events = [told(1, at=AT - 1), told(2, at=AT)]
+    assert tracking.hear(sent, KEYS, events, provider="sendgrid", mode="personal", now=LATER) == 2
+    assert [row.subscriber_id for row in rows(sent, "deed")] == [2]
+    assert tallies(sent) == {("opened", -1, False, "sendgrid"): 2}
+
+
 def test_aggregate_a_provider_s_word_leaves_nothing_that_leads_to_anybody(sent):
     before = everything(sent, but={"tally", "told_once"})
     tracking.hear(sent, KEYS, [told(1, key="abc"), told(2, URLS[1])], provider="sendgrid", mode="aggregate", now=LATER)
@@ -220,6 +229,8 @@ def test_a_house_that_never_tracked_notes_nothing(engine):
 
 def test_who_did_what_is_forgotten_in_time_and_the_counts_stay(sent):
     old = AT - 86_400 * 91
+    with sent.begin() as connection:
+        connection.execute(TABLES["subscriber"].update().values(tracked_since=NOW - timedelta(days=200)))
     tracking.write(sent, [visit(sent, 1, AN_OPEN, at=old), visit(sent, 1, AN_OPEN)], mode="personal")
     tracking.hear(sent, KEYS, [told(1)], provider="sendgrid", mode="aggregate", now=LATER - timedelta(days=4))
     before = everything(sent, but={"deed", "told_once"})
