@@ -28,7 +28,7 @@ from subscribers.tokens import Keys
 
 _TABLE = SQLModel.metadata.tables
 LINKS, TALLIES, DEEDS, ONCE = (_TABLE[name] for name in ("link", "tally", "deed", "told_once"))
-DELIVERIES, MAILINGS, PEOPLE = (_TABLE[name] for name in ("delivery", "mailing", "subscriber"))
+DELIVERIES, MAILINGS, EDITIONS, PEOPLE = (_TABLE[name] for name in ("delivery", "mailing", "edition", "subscriber"))
 
 OFF, PERSONAL = "off", "personal"
 DROPPED = "dropped"
@@ -134,7 +134,11 @@ def _noted(visits: Sequence[Visit], known: "Sequence[_Context]") -> "list[Noted]
 def drop(engine: Engine, counts: Mapping[int, int]) -> None:
     """Write down how much could not be counted, by edition: it is never only forgotten."""
     with writing(engine) as session:
-        _add(session.connection(), Counter({(edition, DROPPED, AN_OPEN, True, ""): n for edition, n in counts.items()}))
+        connection = session.connection()
+        known = set(connection.execute(select(EDITIONS.c.id).where(EDITIONS.c.id.in_(sorted(counts)))).scalars())
+        _add(
+            connection, {(edition, DROPPED, AN_OPEN, True, ""): n for edition, n in counts.items() if edition in known}
+        )
 
 
 def _known(connection: Connection, visits: Sequence[Visit], *, personal: bool) -> list[_Context]:

@@ -23,7 +23,7 @@ from digest.errors import StorageError
 from digest.machines import LONGEST_AGENT, Sight
 from digest.press import Press
 from digest.tracking import Lead, Place, Visit
-from digest.web.guard import Clock
+from digest.web.guard import Clock, without_values
 
 log = logging.getLogger(__name__)
 QUIET, LONGEST = 10.0, 60.0  # seconds: a visitor is judged once nothing more came for so long, and no later
@@ -130,6 +130,10 @@ class Counting:
         except StorageError as error:
             log.warning("opens and clicks wait: %s", error)
             self._give_back(ready[done:])
+        except Exception:  # a fault of ours: that part is given up and counted as dropped, not tried for ever
+            self._give_up(ready[done : done + tracking.SOME])
+            self._give_back(ready[done + tracking.SOME :])
+            raise
         return done
 
     def _taken(self, now: datetime, *, everything: bool) -> list[tuple[Key, _Group]]:
@@ -157,6 +161,11 @@ class Counting:
                     group.last, group.seen = newer.last, {**newer.seen, **group.seen}
                 self._groups[key] = group
                 self._held += room
+
+    def _give_up(self, lost: Sequence[tuple[Key, _Group]]) -> None:
+        with self._lock:
+            for (place, _), group in lost:
+                self._dropped[place.edition] += len(group.seen)
 
     def _write_dropped(self) -> None:
         with self._lock:
@@ -195,5 +204,5 @@ def _work(counting: Counting, over: Event) -> None:
     while not over.wait(BEAT):
         try:
             counting.settle()
-        except Exception:
-            log.exception("opens and clicks")
+        except Exception as error:  # noqa: BLE001  what is logged of it must hold nothing of a reader's
+            log.error("opens and clicks: %s", without_values(error))  # noqa: TRY400

@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 from sqlalchemy import event as listening
+from sqlalchemy.exc import IntegrityError
 
 from digest.database import writing
 from digest.machines import AN_OPEN, Sight
@@ -86,6 +87,18 @@ def test_what_the_database_refuses_is_held_and_written_later(sent):
     assert counting.settle(everything=True) == 700
     assert tallies(sent) == {("clicked", 1, False, ""): 1200}
     other.close()
+
+
+def test_a_fault_of_ours_costs_what_it_met_and_is_counted_so(sent):
+    counting = counting_over(sent)
+    note(counting, 0, 1, 2)
+    counting.note(Place(999, 1), Sight(1, AT), client="x", agent="y")  # an edition that is gone
+    with pytest.raises(IntegrityError):
+        counting.settle(everything=True)
+    note(counting, 0, 1)
+    assert counting.settle(everything=True) == 1
+    assert tallies(sent) == {("clicked", 1, False, ""): 1, ("dropped", -1, True, ""): 2}
+    assert counting._held == 0
 
 
 def test_a_locked_database_delays_nobody_who_clicks(sent):
