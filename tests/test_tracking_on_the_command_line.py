@@ -38,7 +38,11 @@ def counted(press):
     press.settings |= {"TRACKING": "personal", "LISTEN": "127.0.0.1:0"}
     database(press, f"UPDATE subscriber SET tracked_since = '2026-01-01 00:00:00' WHERE email = '{AGREED}'")
     assert press.digest("deliver", "global").code == 0
-    database(press, "UPDATE delivery SET handed_at = handed_at - 3600, updated_at = updated_at - 3600")
+    database(  # an hour ago: a click right after delivery is no person's
+        press,
+        "UPDATE delivery SET handed_at = handed_at - 3600, updated_at = updated_at - 3600",
+        "UPDATE mailing SET finished_at = datetime(finished_at, '-1 hour')",
+    )
     serving = press.start("serve")
     try:
         port = int(re.search(r"127\.0\.0\.1:(\d+)", serving.stdout.readline())[1])
