@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from digest import __version__
-from digest.cli import Day, Json, Slug, Which, Who, door
+from digest.cli import Day, Json, Slug, Which, Who, door, machine
 from digest.cli import schedule as schedule_words
 from digest.errors import DigestError, NotFoundError
 
@@ -53,6 +53,8 @@ dkim_app = typer.Typer(
     help="Sign what leaves by SMTP: make a key, show what to publish.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(schedule_words.app, name="schedule")
+app.command()(machine.replay)
+app.command()(machine.rehearse)
 app.add_typer(dkim_app, name="dkim")
 bounces_app = typer.Typer(help="What came back by mail.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bounces_app, name="bounces")
@@ -65,6 +67,13 @@ suppressions_app = typer.Typer(
     help="Addresses nothing may go to, kept as keyed hashes alone.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(suppressions_app, name="suppressions")
+
+privacy_app = typer.Typer(
+    help="What is kept of readers, and the removal of what has had its time.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(privacy_app, name="privacy")
 
 
 def _say_version(wanted: bool) -> None:
@@ -282,7 +291,7 @@ def watch() -> None:
     """
     Stay on duty until Ctrl-C.
 
-    Applies each deadline's fallback when it comes, and delivers what is approved.
+    Runs the stations of every cadence, keeps the deadlines of editions made by hand, and delivers what is due.
     """
     from digest.commands import morning
 
@@ -347,7 +356,11 @@ def unconfirmed_list(
     edition: Which = "latest",
     as_json: Json = False,
 ) -> None:
-    """Which editions have unconfirmed deliveries, or which deliveries. Example: digest unconfirmed list global 2026-11-23"""
+    """
+    What has unconfirmed deliveries, or which deliveries they are.
+
+    Example: digest unconfirmed list global 2026-11-23; with services for the date, the digest's service messages.
+    """
     from digest.commands import unconfirmed
 
     unconfirmed.show(door.home, digest, edition, as_json=as_json)
@@ -811,6 +824,29 @@ def suppressions_check(address: Address, as_json: Json = False) -> None:
     from digest.commands import suppressions
 
     suppressions.check(door.home, address, as_json=as_json)
+
+
+@privacy_app.command("report")
+def privacy_report(as_json: Json = False) -> None:
+    """What is kept of people: where, what for, how much, how long; consents, erasures, and what goes next."""
+    from digest.commands import privacy
+
+    privacy.report(door.home, as_json=as_json)
+
+
+@privacy_app.command("sweep")
+def privacy_sweep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Remove what has had its time.
+
+    digest serve and digest watch do it every hour; by hand or by cron it may run at any time.
+    """
+    from digest.commands import privacy
+
+    privacy.sweep(door.home, dry_run=dry_run, as_json=as_json)
 
 
 def main() -> None:

@@ -159,17 +159,15 @@ def _to(recipient: Recipient) -> bytes:
 
 def is_plain(recipient: Recipient) -> bool:
     """True when the reader's name and address read the same in a header, in text, in HTML and in quoted-printable."""
-    name, address = recipient.name, recipient.address
-    return (
-        (not name or (len(name) <= LONGEST_NAME and _PLAIN_NAME.fullmatch(name) is not None))
-        and len(address) <= LONGEST_PLAIN
-        and _PLAIN_ADDRESS.fullmatch(address) is not None
-    )
+    _, _, address, name, _, _, _ = recipient
+    short = len(name) <= LONGEST_NAME and len(address) <= LONGEST_PLAIN
+    return short and _PLAIN_READER.fullmatch(f"{name}\n{address}") is not None
 
 
 LONGEST_PLAIN = 70  # characters: what quoted-printable leaves on one line
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*")
-_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{,63}@[a-z0-9][a-z0-9.-]*")
+PLAIN_READER = r"(?:[A-Za-z0-9]+(?: [A-Za-z0-9]+)*)?\n[A-Za-z0-9][A-Za-z0-9.+_-]{,63}@([a-z0-9][a-z0-9.-]*)"
+"""A plain reader's name, and in the next line their address with its domain; both have their greatest length."""
+_PLAIN_READER = re.compile(PLAIN_READER)
 
 PLAIN_FIELDS = ("token", "delivery_id", "date", "mailbox", "comma_name", "address", "trail")
 

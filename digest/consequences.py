@@ -41,10 +41,15 @@ AT_ONCE: Mapping[tuple[str, bool], Why] = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An address is suppressed once `soft_bounces` deliveries to it came back within `soft_days`, none of them for good."""
+    """
+    An address is suppressed once `soft_bounces` deliveries to it came back within `soft_days`, none of them for good.
+
+    `event_days`: how long an event is remembered; longer than any provider repeats itself, and at least `soft_days`.
+    """
 
     soft_bounces: int
     soft_days: int
+    event_days: int = 30
 
     def is_met(self, times: Iterable[float]) -> bool:
         """`times`: when each of those deliveries came back, in epoch seconds."""
@@ -56,7 +61,7 @@ class Policy:
 
 
 def policy_of(settings: Settings) -> Policy:
-    return Policy(settings.soft_bounces, settings.soft_bounce_days)
+    return Policy(settings.soft_bounces, settings.soft_bounce_days, settings.event_days)
 
 
 class Fresh(NamedTuple):

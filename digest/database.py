@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -108,7 +108,10 @@ def guarded(check: Callable[[Connection], None]) -> Iterator[None]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """A session whose block is one transaction: committed whole at its end, or not at all."""
-    with storage_in_words(), Session(engine, expire_on_commit=False) as session, session.begin():
+    with (
+        storage_in_words(), driver_in_words(engine.dialect),
+        Session(engine, expire_on_commit=False) as session, session.begin(),
+    ):  # fmt: skip
         yield session
         if check := _guard.get():
             check(session.connection())
@@ -144,22 +147,30 @@ def swift_transaction(connection: Connection) -> Iterator[None]:
     """
     with storage_in_words():
         raw: Any = connection.connection.driver_connection
-    driver: Any = connection.dialect.loaded_dbapi
     try:
-        if connection.dialect.name == "sqlite":
-            raw.execute("BEGIN IMMEDIATE")
-        yield
-        raw.commit()
-    except BaseException as error:
-        with suppress(driver.Error):
+        with driver_in_words(connection.dialect):
+            if connection.dialect.name == "sqlite":
+                raw.execute("BEGIN IMMEDIATE")
+            yield
+            raw.commit()
+    except BaseException:
+        with suppress(connection.dialect.loaded_dbapi.Error):
             raw.rollback()
         if getattr(raw, "closed", False):
             connection.invalidate()  # the next one gets a new way to the server
-        if isinstance(error, driver.DatabaseError) and not isinstance(
-            error, (driver.IntegrityError, driver.ProgrammingError, driver.DataError)
-        ):
-            raise StorageError(storage_words(error)) from error
         raise
+
+
+@contextmanager
+def driver_in_words(dialect: Dialect) -> Iterator[None]:
+    """As `storage_in_words`, for statements that the driver's own cursor runs (`deliveries.tables.Cursor`)."""
+    driver: Any = dialect.loaded_dbapi
+    try:
+        yield
+    except (driver.IntegrityError, driver.ProgrammingError, driver.DataError):
+        raise
+    except driver.DatabaseError as error:
+        raise StorageError(storage_words(error)) from error
 
 
 @contextmanager
@@ -189,7 +200,7 @@ def storage_words(error: Exception) -> str:
 
 def gave_way(error: StorageError) -> bool:
     """Whether a transaction only stood aside for another one: the same may succeed when it is begun anew."""
-    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None)
+    state = getattr(getattr(error.__cause__, "orig", error.__cause__), "sqlstate", None)
     return state in {"55P03", "40P01", "40001"}  # lock not available, deadlock detected, serialization failure
 
 

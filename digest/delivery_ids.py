@@ -82,7 +82,9 @@ def delivery_tokens(keys: Keys, numbers: Sequence[int], *, mailing: int, purpose
     pack, head, size = _TOKEN.pack, bytes((keys.current, 0)), _TOKEN.size
     blocks = b"".join([pack(mailing, number, 0) for number in numbers])
     sealed = _cipher(keys.token_keys[keys.current], purpose.encode()).encryptor().update(blocks)
-    whole = b"".join([head + sealed[at : at + size] for at in range(0, len(sealed), size)])
+    whole = bytearray((head + bytes(size)) * len(numbers))
+    for at in range(size):  # byte by byte of all of them, which is quicker than one by one
+        whole[_HEAD + at :: _SIZE] = sealed[at::size]
     tokens = b2a_base64(whole, newline=False).translate(_TO_URL).decode()
     return [tokens[at : at + TOKEN_LENGTH] for at in range(0, len(tokens), TOKEN_LENGTH)]
 

@@ -22,15 +22,8 @@ from digest.values import Event, EventKind
 from subscribers.tokens import Keys
 
 EVENTS = EventRow.metadata.tables["event"]
-KEPT = timedelta(days=30)
-"""
-How long an event is remembered: longer than any provider repeats itself, and at least as long as soft bounces count.
-
-What happened longer ago is not heard any more, since nobody would know whether it was heard before.
-"""
-
 TRIES = 5
-SOME = 500  # rows of one transaction of upkeep
+SOME = 500  # rows of one transaction of `adopt`
 
 
 class Outcome(StrEnum):
@@ -40,7 +33,7 @@ class Outcome(StrEnum):
     AGAIN = "known already"
     ASIDE = "kept aside: that delivery is not known here"
     FOREIGN = "left: it names no delivery of this house"
-    OLD = "left: it happened more than 30 days ago"
+    OLD = "left: it happened longer ago than events are kept"
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ def hear(
     Write down what came back, all of it in one transaction, and draw its consequences.
 
     An event counts once, however often and in whatever order it is told. One that names a delivery of ours which is not
-    in the tables is kept aside for `upkeep`; any other name is not ours and leaves no trace. `dry_run`: nothing is kept.
+    in the tables is kept aside for `adopt`; any other name is not ours and leaves no trace. `dry_run`: nothing is kept.
 
     Raises:
         StorageError: the database refused and nothing was written: let it be told again.
@@ -86,18 +79,13 @@ def hear(
     raise AssertionError("the last try returns or raises")
 
 
-def upkeep(engine: Engine, *, keys: Keys, policy: Policy, now: datetime) -> int:
-    """Hear what was kept aside and is known by now, then forget what is older than KEPT. How many were heard so."""
+def adopt(engine: Engine, *, keys: Keys, policy: Policy, now: datetime) -> int:
+    """Hear what was kept aside and is known by now; how many."""
     heard, after = 0, 0
     while after >= 0:
         with writing(engine) as session:
             more, after = _Hearing(session.connection(), keys, policy, now).adopt(after)
         heard += more
-    old = select(EVENTS.c.id).where(EVENTS.c.heard_at < (now - KEPT).timestamp()).limit(SOME)
-    gone = SOME
-    while gone == SOME:
-        with writing(engine) as session:
-            gone = session.connection().execute(EVENTS.delete().where(EVENTS.c.id.in_(old))).rowcount
     return heard
 
 
@@ -132,7 +120,8 @@ class _Hearing:
         return heard
 
     def _is_old(self, event: Event) -> bool:
-        return 0 < event.at < (self.now - KEPT).timestamp()
+        """What happened longer ago than events are kept: nobody would know whether it was heard before."""
+        return 0 < event.at < (self.now - timedelta(days=self.policy.event_days)).timestamp()
 
     def adopt(self, after: int) -> tuple[int, int]:
         """Of the next events kept aside: how many are known now, and after which row to go on; -1 at the end."""
@@ -143,7 +132,9 @@ class _Hearing:
         known = [(one, place) for one in aside if (place := places[one.delivery]) is not None]
         if known:
             change = EVENTS.update().where(row.id == bindparam("which"))
-            self.connection.execute(change, [{"which": one.id, "delivery": "", **_of(place)} for one, place in known])
+            values = [{"reason": one.reason, **_of(place), **_forgotten(place)} for one, place in known]
+            keys = [{"which": one.id, "delivery": ""} for one, _ in known]
+            self.connection.execute(change, [key | value for key, value in zip(keys, values, strict=True)])
         self._follow({one.key: Fresh(_event(one), *place, one.provider) for one, place in known})
         return len(known), aside[-1].id if len(aside) == SOME else -1
 
@@ -228,11 +219,16 @@ def _of(place: _Place | None) -> dict[str, Any]:
     return {"month": mailing.month, "mailing_id": mailing.id, "number": row.number, "target": target}
 
 
+def _forgotten(place: _Place | None) -> dict[str, str]:
+    """Of somebody erased nothing is kept of what a server says: its words often repeat the address."""
+    return {"reason": ""} if place is not None and not place.row.target else {}
+
+
 def _row(key: bytes, event: Event, place: _Place | None, provider: str, now: datetime) -> dict[str, Any]:
     return {
         "key": key, "provider": provider, "kind": event.kind.value, "at": event.at, "heard_at": now.timestamp(),
         "permanent": event.permanent, "machine": False, "link": "", "reason": event.reason,
-        "delivery": "" if place else event.delivery, **_of(place),
+        "delivery": "" if place else event.delivery, **_of(place), **_forgotten(place),
     }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """One person through the whole house: everything held of them for them to have, and everything erased."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from digest.errors import NotFoundError, NotReadyError, StorageError
 from digest.models import AuditRow, DigestRow, EditionRow
 from digest.press import Press
 from digest.transports import outbox
+from digest.upkeep import ERASED
 from subscribers import erasure
 from subscribers.erasure import Person
 
@@ -37,12 +39,9 @@ def everything_of(house: Press, address: str, *, now: datetime) -> dict[str, Any
         connection = session.connection()
         person = found(connection, house, address)
         found_in = erasure.held(connection, person, digest_names(connection))
-        deliveries = (
-            traces.traces_of(connection, person.row.id, person.email_hash, now=now) if person.row is not None else []
-        )
-        events = traces.events_of(
-            connection, person.row.id if person.row is not None else None, person.email_hash.hex()
-        )
+        number = _number(person)
+        deliveries = traces.traces_of(connection, number, person.email_hash, now=now)
+        events = traces.events_of(connection, number, person.email_hash.hex())
         return found_in | {
             "deliveries": [_told(one) for one in deliveries],
             "events": [
@@ -54,13 +53,24 @@ def everything_of(house: Press, address: str, *, now: datetime) -> dict[str, Any
         }  # fmt: skip
 
 
+def written(found: Mapping[str, Any]) -> str:
+    """What `everything_of` found as JSON, its moments in ISO 8601."""
+    return json.dumps(found, default=_moment_written, ensure_ascii=False, indent=2) + "\n"
+
+
+def _moment_written(value: Any) -> str:
+    if not isinstance(value, date):
+        raise TypeError(f"{type(value).__name__} has no JSON form")
+    return value.isoformat()
+
+
 def found(connection: Connection, house: Press, address: str) -> Person:
     """
     Raises:
         NotFoundError: nobody has that address and it is not suppressed, or it is none.
     """
     person = _person_at(connection, house, address)
-    if person.row is None and person.suppression is None:
+    if person.row is None and person.suppression is None and not person.waiting:
         raise NotFoundError("Nothing is held of that address. Ask with the one they signed up with.")
     return person
 
@@ -139,8 +149,8 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
     Forget somebody: their row with all that hangs on it, whose their deliveries were, their messages in the outbox.
 
     They stay suppressed by the keyed hash of their address. The files go first, so that a kill in between leaves
-    somebody who can still be found and erased. `database.scrub` then clears what SQLite itself keeps of deleted rows: at
-    once from the command line, by night for a page that must answer quickly.
+    somebody who can still be found and erased. What SQLite itself keeps of deleted rows is cleared by `upkeep.scrubbed`: at
+    once from the command line, within a day for a page that must answer quickly.
 
     Raises:
         NotFoundError: nothing is held of that address.
@@ -150,23 +160,27 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
     with writing(house.engine) as session:
         connection = session.connection()
         person = found(connection, house, address)
-        if person.row is None:
+        if person.row is None and not person.waiting:
             return _erased_before(session, person)
-        deliveries = traces.traces_of(connection, person.row.id, person.email_hash, now=now)
+        deliveries = traces.traces_of(connection, _number(person), person.email_hash, now=now)
         if any(one.in_hand for one in deliveries):
             raise NotReadyError("A message to them is being handed over at this moment: try again in a minute.")
         files = _remove_files(house, _files_of(session, house, deliveries))
-        traces.forget(connection, person.row.id, person.email_hash, deliveries)
+        traces.forget(connection, _number(person), person.email_hash, deliveries)
         # the audit is only ever added to, but for this: whom its lines are about, and what a provider said of them
-        theirs = AUDIT.update().where(AUDIT.c.subject == READER, AUDIT.c.subject_id == person.row.id)
+        theirs = AUDIT.update().where(AUDIT.c.subject == READER, AUDIT.c.subject_id == _number(person))
         connection.execute(theirs.values(subject_id=0, detail={}))
         erasure.erase(connection, person, now=now)
-        audit(session, person.email_hash, who=who, did="erase", now=now, deliveries=len(deliveries), files=files)
+        audit(session, person.email_hash, who=who, did=ERASED, now=now, deliveries=len(deliveries), files=files)
     return Erasure(known=True, deliveries=len(deliveries), files=files)
 
 
+def _number(person: Person) -> int | None:
+    return None if person.row is None else int(person.row.id)
+
+
 def _erased_before(session: Session, person: Person) -> Erasure:
-    if not any(row.did == "erase" for row in _history(session, person)):
+    if not any(row.did == ERASED for row in _history(session, person)):
         raise NotFoundError("Nobody has that address; it is suppressed, and nothing else is held of it.")
     return Erasure(known=False)
 
@@ -177,7 +191,7 @@ def _files_of(session: Session, house: Press, deliveries: list[Trace]) -> Iterat
     for one in deliveries:
         name = delivery_id(house.keys.hash_key, mailing=one.mailing, number=one.number, opened=one.opened)
         if one.edition is None:
-            yield from folder.rglob(f"*-{name}.*")
+            yield from folder.glob(f"*/*/{outbox.shelf_of(one.channel, one.number, name)}")
             continue
         if one.edition not in places:
             places[one.edition] = press.folder_of(session, session.get_one(EditionRow, one.edition))

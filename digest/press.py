@@ -19,7 +19,7 @@ from sqlalchemy import Engine, and_, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, tracking
+from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories
 from digest.database import reading, writing
 from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
@@ -30,7 +30,6 @@ from digest.paths import template_folders
 from digest.services import Services
 from digest.settings import Settings
 from digest.values import Candidate, EditionKind, EditionState, Fallback, MailingState, Pick, Proof, Recipient, Rules
-from subscribers import signup
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -68,7 +67,10 @@ class Press:
     @cached_property
     def services(self) -> Services:
         """What opens service messages."""
-        return Services(self.engine, lambda: self.printer, self.links, self.settings.email_transport)
+        settings = self.settings
+        return Services(
+            self.engine, lambda: self.printer, self.links, settings.email_transport, days=settings.signup_days
+        )  # fmt: skip
 
 
 def today(press: Press, slug: str, now: datetime) -> date:
@@ -286,14 +288,6 @@ def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callabl
             if stop():
                 break
     return len(due)
-
-
-def tidy(press: Press, *, now: datetime) -> None:
-    """Remove what has had its time: sign-ups that nobody confirmed, addresses of service messages, who opened what."""
-    with writing(press.engine) as session:
-        signup.purge(session.connection(), now=now)
-        deliveries.purge_services(session.connection(), now=now)
-        tracking.sweep(session, now=now, days=press.settings.tracking_days)
 
 
 def follow_mailings(press: Press, now: datetime) -> None:

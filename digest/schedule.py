@@ -19,6 +19,7 @@ from digest.errors import DigestError
 from digest.leading import LEASE, LostError, as_leader, lead, resign
 from digest.models import CadenceRow, EditionRow
 from digest.press import Press, attend_to, deliver_services, in_hand
+from digest.upkeep import Hourly
 
 log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between two looks at what is due; a clock that was set is noticed within one
@@ -47,14 +48,20 @@ def watch(press: Press, told: Told, stop: Callable[[], bool], *, clock: Clock = 
 
 
 @contextmanager
-def on_watch(press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now) -> Iterator["Watch"]:
-    """The same beside other work, while the block runs. `serves`: service messages leave here too."""
-    duty = Watch(press, told, clock)
-    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(4)})
-    jobs = [duty.lead, duty.look, duty.send, *([duty.serve] if serves else [])]
+def on_watch(
+    press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now, tick: float = TICK, lease: float = LEASE
+) -> Iterator["Watch"]:
+    """
+    The same beside other work, while the block runs. `serves`: service messages leave and upkeep is done here too.
+
+    `tick` is in seconds, `lease` in seconds of the `clock`.
+    """
+    duty = Watch(press, told, clock, lease)
+    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(5)})
+    jobs = [duty.lead, duty.look, duty.send, *([duty.serve, duty.keep] if serves else [])]
     for job in jobs:
         scheduler.add_job(
-            job, "interval", seconds=TICK, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
+            job, "interval", seconds=tick, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
         )  # fmt: skip
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job still runs at its next tick is as intended
     scheduler.start()
@@ -69,9 +76,9 @@ def on_watch(press: Press, told: Told, *, serves: bool = True, clock: Clock = ut
 class Watch:
     """One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending."""
 
-    def __init__(self, press: Press, told: Told, clock: Clock) -> None:
-        self.press, self.told, self.clock = press, told, clock
-        self.owner = owner_name()
+    def __init__(self, press: Press, told: Told, clock: Clock, lease: float = LEASE) -> None:
+        self.press, self.told, self.clock, self.lease = press, told, clock, lease
+        self.owner, self.hourly = owner_name(), Hourly(press, clock)
         self.stopped = Event()
         self.fence: int | None = None
         self._stations = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="station")
@@ -87,7 +94,7 @@ class Watch:
 
     def lead(self) -> None:
         with self._in_words("leading"):
-            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=LEASE)
+            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=self.lease)
             if self.fence != before and self.fence is not None:
                 self._planned = None
                 log.info("leading the schedule with fence %s", self.fence)
@@ -126,6 +133,11 @@ class Watch:
         """Service messages leave."""
         with self._in_words("service messages wait"):
             deliver_services(self.press, now=self.clock, stop=self.stopped.is_set)
+
+    def keep(self) -> None:
+        """What has had its time goes, once an hour."""
+        with self._in_words("upkeep"):
+            self.hourly.look(self.stopped.is_set)
 
     def send(self) -> None:
         """Begin, or go on with, each edition of which something is due."""

@@ -21,7 +21,7 @@ from digest.palette import palette
 from digest.splice import compile_message, pack
 from digest.values import Digest, Edition, EditionState, Proof, ServiceKind, Variant
 from subscribers.addresses import HeaderValue, header_value
-from subscribers.signup import MessageWanted
+from subscribers.signup import KEPT, MessageWanted
 
 if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from digest.render import Printer
@@ -36,10 +36,12 @@ OUT = (EditionState.SENDING, EditionState.SENT)
 
 
 def proof(
-    kind: ServiceKind, digest: Digest, language: str, printer: "Printer", links: Links, *, latest: Edition | None = None
-) -> Proof:
+    kind: ServiceKind, digest: Digest, language: str, printer: "Printer", links: Links, *, latest: Edition | None = None,
+    days: int = KEPT.days,
+) -> Proof:  # fmt: skip
     """
-    Print one kind for one digest and language. `latest` is the edition that a welcome shows, if there is one.
+    Print one kind for one digest and language. `latest` is the edition that a welcome shows, if there is one; `days` is how
+    long a sign-up waits to be confirmed.
 
     Nothing in it was chosen by whoever asked for it: a sign-up form must not carry anybody's words to a stranger.
     """
@@ -50,7 +52,7 @@ def proof(
         "kind": kind, "digest": digest, "subject": subject, "colours": palette(digest.colours),
         "language": spoken.language, "dir": direction(spoken.language), "link": _link(kind, links, marks.mark("token")),
         "leave": links.leave(marks.mark("token")), "sign_up": links.sign_up(digest.slug),
-        "latest": context(latest, Variant(segment="", language=spoken.language), spoken) if latest else None,
+        "days": days, "latest": context(latest, Variant(segment="", language=spoken.language), spoken) if latest else None,
     }  # fmt: skip
     html = printer.mail(f"email/service/{kind}.html", spoken, known)
     text = printer.text(f"email/service/{kind}.txt", spoken, known)
@@ -91,6 +93,7 @@ class Services:
     printer: "Callable[[], Printer]"
     links: Links
     transport: str
+    days: int = KEPT.days
     _printed: dict[Any, int] = field(default_factory=dict)
 
     def proof_id(self, kind: str, digest_id: int, language: str, *, now: datetime) -> int:
@@ -101,7 +104,9 @@ class Services:
             latest = self._latest(session, row, language) if kind == ServiceKind.WELCOME else None
         key = (kind, repr(digest), language, latest and (latest.id, latest.version))
         if key not in self._printed:
-            fresh = proof(ServiceKind(kind), digest, language, self.printer(), self.links, latest=latest)
+            fresh = proof(
+                ServiceKind(kind), digest, language, self.printer(), self.links, latest=latest, days=self.days
+            )
             self._printed[key] = self._kept(fresh, now)
         return self._printed[key]
 

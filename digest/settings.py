@@ -5,9 +5,9 @@ import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from digest.errors import SettingsError
@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     soft_bounces: int = Field(default=5, ge=1, le=100)
     soft_bounce_days: int = Field(default=30, ge=1, le=30)
     welcome: bool = True
+    signup_days: int = Field(default=7, ge=1, le=60)
+    event_days: int = Field(default=30, ge=7, le=400)
+    scrub_hour: int = Field(default=3, ge=0, le=23)
     signup_block: int = Field(default=20, ge=1)
     signup_brake: int = Field(default=1000, ge=1)
     signup_origins: Words = ()
@@ -169,6 +172,12 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{word!r} is no address or network such as 10.0.0.7 or 10.0.0.0/24") from None
         return value
+
+    @model_validator(mode="after")
+    def _events_outlast_bounces(self) -> Self:
+        if self.event_days < self.soft_bounce_days:
+            raise ValueError("DIGEST_EVENT_DAYS is shorter than DIGEST_SOFT_BOUNCE_DAYS, for which bounces are counted")
+        return self
 
     @property
     def listen_at(self) -> tuple[str, int]:

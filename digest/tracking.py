@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from math import inf
 from typing import Any, NamedTuple
@@ -34,8 +34,6 @@ OFF, PERSONAL = "off", "personal"
 DROPPED = "dropped"
 SUBJECT = "tracking"  # of the audit's lines about the mode
 SOME = 500  # visitors, or rows, of one transaction
-REMEMBERED = timedelta(days=3)
-"""How long we know what a provider has told: longer than SendGrid tries again."""
 
 
 class Place(NamedTuple):
@@ -283,7 +281,7 @@ def _visits(connection: Connection, keys: Keys, told: Sequence[Told], provider: 
     return visits
 
 
-# a mode is switched on, and what is kept is kept for a while --------------------------------------------------------
+# a mode is switched on ----------------------------------------------------------------------------------------------
 
 
 def begin(engine: Engine, mode: str, *, now: datetime) -> bool:
@@ -305,17 +303,6 @@ def begin(engine: Engine, mode: str, *, now: datetime) -> bool:
             agreed = PEOPLE.update().where(PEOPLE.c.tracked_since.is_not(None))
             session.connection().execute(agreed.values(tracked_since=now))
         return True
-
-
-def sweep(session: Session, *, now: datetime, days: int) -> int:
-    """
-    Remove who opened and clicked more than `days` ago; how many rows. Counts by the day, and an edition's, stay.
-
-    Those were added up when the rows were written, so nothing is lost by it.
-    """
-    connection = session.connection()
-    connection.execute(ONCE.delete().where(ONCE.c.heard_at < (now - REMEMBERED).timestamp()))
-    return int(connection.execute(DEEDS.delete().where(DEEDS.c.at < (now - timedelta(days=days)).timestamp())).rowcount)
 
 
 # what is known ------------------------------------------------------------------------------------------------------

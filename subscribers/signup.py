@@ -28,7 +28,7 @@ WORDINGS = SubscriberRow.metadata.tables["wording"]
 COUNTS = SubscriberRow.metadata.tables["signup_count"]
 
 KEPT = timedelta(days=7)
-"""How long a sign-up waits for its mailbox's word."""
+"""How long a sign-up waits for its mailbox's word, where nothing else is set."""
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BRAKE = b"every sign-up..."  # the one count that is nobody's
@@ -184,15 +184,21 @@ class Confirmed:
     digests: tuple[int, ...]
 
 
-def pending(connection: Connection, email_hash: bytes, *, now: datetime) -> list[int]:
+def pending(connection: Connection, email_hash: bytes, *, now: datetime, kept: timedelta = KEPT) -> list[int]:
     """The digests that wait for this mailbox's word."""
     row = SIGNUPS.c
-    query = select(row.digest_id).where(row.email_hash == email_hash, row.asked_at > now - KEPT)
+    query = select(row.digest_id).where(row.email_hash == email_hash, row.asked_at > now - kept)
     return list(connection.execute(query.order_by(row.digest_id)).scalars())
 
 
 def confirm(
-    connection: Connection, email_hash: bytes, digests: Collection[int], *, proof: str, now: datetime
+    connection: Connection,
+    email_hash: bytes,
+    digests: Collection[int],
+    *,
+    proof: str,
+    now: datetime,
+    kept: timedelta = KEPT,
 ) -> Confirmed | None:
     """
     Make those of the mailbox's sign-ups true that its owner was shown and said yes to.
@@ -201,7 +207,7 @@ def confirm(
     message whose link was used, and is kept with the consent.
     """
     row = SIGNUPS.c
-    mine = (row.email_hash == email_hash, row.digest_id.in_(sorted(digests)), row.asked_at > now - KEPT)
+    mine = (row.email_hash == email_hash, row.digest_id.in_(sorted(digests)), row.asked_at > now - kept)
     # taken out by one statement, so that of two clicks at once only one makes anything
     rows = connection.execute(SIGNUPS.delete().where(*mine).returning(*row)).all()
     if not rows:
@@ -237,12 +243,6 @@ def _person(connection: Connection, signup: Any, now: datetime) -> int:
     connection.execute(_upsert(connection, PEOPLE).values(row).on_conflict_do_nothing())
     query = select(PEOPLE.c.id).where(PEOPLE.c.email_key == signup.email_key)
     return int(connection.execute(query).scalar_one())
-
-
-def purge(connection: Connection, *, now: datetime) -> int:
-    """Remove sign-ups that nobody confirmed within a week, and counts whose window is over; how many sign-ups."""
-    connection.execute(COUNTS.delete().where(COUNTS.c.since <= now - DAY))
-    return int(connection.execute(SIGNUPS.delete().where(SIGNUPS.c.asked_at <= now - KEPT)).rowcount)
 
 
 def forget(connection: Connection, email_hashes: Sequence[bytes]) -> None:

@@ -12,11 +12,12 @@ from sqlmodel import Session
 from digest import desk, persons, segments
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table, steps
-from digest.database import reading, scrub, storage_in_words, writing
+from digest.database import reading, storage_in_words, writing
 from digest.deliveries.tables import one_snapshot
 from digest.errors import DigestError, NotFoundError, SettingsError
 from digest.press import Press
 from digest.records import digest_named
+from digest.upkeep import scrubbed
 from subscribers.addresses import masked
 from subscribers.exchange import ImportReport, import_csv
 from subscribers.exporting import FORMATS, people, write_people
@@ -187,7 +188,7 @@ def export_person(home: Path | None, address: str, out: Path | None) -> None:
     house = open_press(home)
     found = persons.everything_of(house, address, now=datetime.now(UTC))
     with _outlet(out) as outlet:
-        show_json(found, out=outlet)
+        outlet.write(persons.written(found))
     if out is not None:
         say(f"All that is held of them is in {out}, which only you may read.")
 
@@ -209,6 +210,8 @@ def show(home: Path | None, address: str, *, as_json: bool) -> None:
         say(f"{'attr.' + name:<12}{value}")
     if why := found["suppression"]:
         say(f"Suppressed since {why['since']:%Y-%m-%d}: {why['reason']} {why['note']}".rstrip(), style="yellow")
+    for one in found["signups"]:
+        say(f"{'asked for':<12}{one['digest']} on {_day(one['asked_at'])}, not confirmed")
     _show_wishes(found.get("subscriptions", []))
     _show_deliveries(found["deliveries"])
 
@@ -235,14 +238,18 @@ def _day(at: datetime | None) -> str:
 
 def _masked(found: dict[str, Any]) -> dict[str, Any]:
     """For a screen that others see, or a ticket: the address, the public id and devices only as far as to know them again."""
-    shown = {**found, "subscriptions": [_masked_device(one) for one in found.get("subscriptions", [])]}
+    lists = {name: [_masked_row(one) for one in value] for name, value in found.items() if isinstance(value, list)}
+    shown = {**found, **lists}
     if "email" in found:
         shown |= {"email": masked(found["email"]), "public_id": f"{found['public_id'][:4]}…"}
     return shown
 
 
-def _masked_device(wish: dict[str, Any]) -> dict[str, Any]:
-    return {**wish, "device": f"{wish['device'][:4]}…"} if wish.get("device") else wish
+def _masked_row(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    device = {"device": f"{row['device'][:4]}…"} if row.get("device") else {}
+    return {**row, **device, **({"email": masked(row["email"])} if row.get("email") else {})}
 
 
 def erase(home: Path | None, addresses: Sequence[str], *, yes: bool, by: str) -> None:
@@ -259,5 +266,5 @@ def erase(home: Path | None, addresses: Sequence[str], *, yes: bool, by: str) ->
             )
         else:
             say("Erased before; nothing else is held of that address.")
-    scrub(house.engine)
+    scrubbed(house, now=datetime.now(UTC))
     say("The address stays suppressed by its keyed hash. Copies in backups and at mail providers are yours to see to.")

@@ -80,7 +80,7 @@ def read_field(key: str, value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-ALLOWED = {"fallback": ("send", "hold"), "short": ("send", "skip")}
+ALLOWED = {"fallback": ("send", "checks", "hold"), "short": ("send", "skip")}
 MEMBERS = {"channels": ("email", "push"), "share": ("whatsapp", "telegram", "facebook", "x", "email", "copy")}
 
 

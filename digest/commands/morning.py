@@ -215,7 +215,7 @@ def watch(home: Path | None) -> None:
     from digest import schedule
 
     house = open_press(home)
-    say("On duty: deadlines are kept and approved editions leave. Ctrl-C ends it.")
+    say("On duty: stations are run, deadlines kept, and what is due leaves. Ctrl-C ends it.")
     with until_told() as stop:
         schedule.watch(house, told=say, stop=stop)
 

@@ -19,7 +19,7 @@ from digest.holidays import read_dates
 from digest.models import CadenceRow, DigestRow, StationRow
 from digest.occurrences import Occurrence, coming, local_date, occurrence, why_not
 from digest.records import digest_named
-from digest.values import Fallback, Late, Station
+from digest.values import EditionKind, Fallback, Late, Station
 from digest.windows import instant
 
 ONE_DAY = timedelta(days=1)
@@ -34,6 +34,13 @@ IF_LATE = {
     Late.SKIP: "it is skipped", Late.MERGE: "it is skipped, and its stories go into the next one",
     Late.SEND: "it is sent all the same, within a day",
 }  # fmt: skip
+
+
+def kind_named(words: str) -> EditionKind:
+    """Raises NotFoundError: no such kind has a cadence."""
+    if words not in cadences.KINDS:
+        raise NotFoundError(f"--kind: {words!r} has no cadence; use {' or '.join(cadences.KINDS)}.")
+    return EditionKind(words)
 
 
 def clock() -> datetime:

@@ -12,11 +12,8 @@ from fastapi import FastAPI
 
 from digest.app import open_press
 from digest.commands.screen import say
-from digest.consequences import policy_of
-from digest.errors import SettingsError, StorageError
-from digest.events import upkeep
+from digest.errors import SettingsError
 from digest.posting import on_duty
-from digest.press import Press
 from digest.tracking import begin
 from digest.web.counting import at_work
 from digest.web.site import build
@@ -27,7 +24,6 @@ GRACE = 20  # seconds that open requests have to end
 def serve(home: Path | None) -> None:
     press = open_press(home)
     app = build(press, clock=clock)
-    _keep_up(press)
     begin(press.engine, press.settings.tracking, now=clock())
     with (
         _listening(press.settings.listen_at) as door,
@@ -43,14 +39,6 @@ def serve(home: Path | None) -> None:
 
 def clock() -> datetime:
     return datetime.now(UTC)
-
-
-def _keep_up(press: Press) -> None:
-    """Events kept aside are looked at again after each start, for that is when another database may stand here."""
-    try:
-        upkeep(press.engine, keys=press.keys, policy=policy_of(press.settings), now=clock())
-    except StorageError as error:
-        say(f"Old events were not looked at: {error}", style="yellow", aside=True)
 
 
 def configured(app: FastAPI) -> uvicorn.Config:

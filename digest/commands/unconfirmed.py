@@ -1,50 +1,55 @@
 """Commands for what nobody can know: deliveries that may have arrived, and a database that came back from a backup."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-from sqlmodel import select
 
 from digest import deliveries, desk, press, records
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
+from digest.deliveries import Doubtful
 from digest.errors import NotFoundError
-from digest.models import AuditRow, DigestRow, EditionRow, MailingRow
+from digest.models import AuditRow, EditionRow
 from digest.press import Press
 from digest.values import EditionState
 
+SERVICES = "services"
+"""What stands in an edition's place for a digest's service messages."""
+
 
 def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
-    """All editions with unconfirmed deliveries; or those of one edition, one by one."""
+    """All mailings with unconfirmed deliveries; or those of one edition, or of the service messages, one by one."""
     house = open_press(home)
     if digest:
         _show_one(house, digest, which, as_json=as_json)
         return
-    rows = []
-    with reading(house.engine) as session:
-        query = select(MailingRow, EditionRow, DigestRow).where(
-            MailingRow.edition_id == EditionRow.id, EditionRow.digest_id == DigestRow.id
-        )
-        mailings = session.exec(query).all()
-    for mailing, edition, row in mailings:
-        count = deliveries.balance_of(house.engine, mailing.id or 0).counts.get("ambiguous", 0)
-        if count:
-            rows.append((row.slug, str(edition.local_date), edition.state, count))
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for one in deliveries.doubtful(house.engine):
+        counts[one.digest, str(one.day), one.what, one.state] += one.count
+    rows, columns = [(*key, count) for key, count in counts.items()], ("digest", "date", "what", "state", "unconfirmed")
     if as_json:
-        show_json([dict(zip(("digest", "date", "state", "unconfirmed"), one, strict=True)) for one in rows])
+        show_json([dict(zip(columns, one, strict=True)) for one in rows])
     elif rows:
-        show_table("", ("digest", "date", "state", "unconfirmed"), rows, right=("unconfirmed",))
+        show_table("", columns, rows, right=("unconfirmed",))
         say(
-            "See one by one: digest unconfirmed list DIGEST DATE. Decide: digest unconfirmed accept|resend|close DIGEST DATE"
+            "See one by one: digest unconfirmed list DIGEST DATE, or DIGEST services for service messages. Decide: digest "
+            "unconfirmed accept|resend|close, with the same words."
         )
     else:
         say("Nothing is unconfirmed.")
 
 
 def _show_one(house: Press, digest: str, which: str, *, as_json: bool) -> None:
-    _edition, mailing = _find(house, digest, which)
-    found = deliveries.doubts(house.engine, mailing)
+    if which == SERVICES:  # each is a mailing of its own, and its number is that
+        found = [
+            replace(doubt, number=one.mailing)
+            for one in _services(house, digest)
+            for doubt in deliveries.doubts(house.engine, one.mailing)
+        ]
+    else:
+        found = deliveries.doubts(house.engine, _find(house, digest, which)[1])
     if as_json:
         show_json(found)
         return
@@ -60,6 +65,9 @@ def decide(
 ) -> None:
     """One word on all, or on those named, with its line in the audit."""
     house, now = open_press(home), datetime.now(UTC)
+    if which == SERVICES:
+        _decide_services(house, digest, decision, numbers=numbers, by=by, now=now, as_json=as_json)
+        return
     edition, mailing = _find(house, digest, which)
     settled = deliveries.decide(house.engine, mailing, decision, numbers=numbers, now=now)
     with writing(house.engine) as session:
@@ -67,12 +75,38 @@ def decide(
         desk.note(session, who=by, did=f"unconfirmed {decision}", edition=row, now=now, deliveries=settled)
         if decision == "resend" and settled and row.state == EditionState.SENT:
             desk.change(session, row, "send again", who=by, now=now)
-    words = {
+    told = {"edition": edition.id, "decision": decision, "deliveries": settled}
+    words = _words(decision, settled, f"digest deliver {digest} {edition.local_date}")
+    show_json(told) if as_json else say(words)
+
+
+def _decide_services(
+    house: Press, digest: str, decision: str, *, numbers: list[int], by: str, now: datetime, as_json: bool
+) -> None:
+    chosen = [one.mailing for one in _services(house, digest) if not numbers or one.mailing in numbers]
+    settled = sum(deliveries.decide(house.engine, mailing, decision, now=now) for mailing in chosen)
+    with writing(house.engine) as session:
+        row = records.digest_named(session, digest)
+        detail = {"services": chosen, "deliveries": settled}
+        desk.write_down(
+            session, who=by, did=f"unconfirmed {decision}", subject="digest", subject_id=row.id or 0, now=now, detail=detail
+        )  # fmt: skip
+    told = {"services": chosen, "decision": decision, "deliveries": settled}
+    show_json(told) if as_json else say(_words(decision, settled, "digest serve or digest watch sends them"))
+
+
+def _services(house: Press, digest: str) -> list[Doubtful]:
+    with reading(house.engine) as session:
+        records.digest_named(session, digest)  # or says that there is none
+    return [one for one in deliveries.doubtful(house.engine) if one.digest == digest and one.what != "edition"]
+
+
+def _words(decision: str, settled: int, then: str) -> str:
+    return {
         "accept": f"{number(settled)} count as arrived.",
         "close": f"{number(settled)} stay unconfirmed, and nothing more is done.",
-        "resend": f"{number(settled)} are queued again: digest deliver {digest} {edition.local_date}",
+        "resend": f"{number(settled)} are queued again: {then}",
     }[decision]
-    show_json({"edition": edition.id, "decision": decision, "deliveries": settled}) if as_json else say(words)
 
 
 def restored(home: Path | None, *, by: str) -> None:

@@ -9,15 +9,16 @@ from digest.deliveries.marking import mark, record
 from digest.deliveries.owners import owner_name
 from digest.deliveries.proofs import proof_of, proof_value
 from digest.deliveries.recovery import anything_due, close_late, next_due, recover, requeue
+from digest.deliveries.replaying import Delivered, delivered
 from digest.deliveries.rights import after_restore, newest_stamp, restored_at
-from digest.deliveries.services import due_services, open_service, purge_services, resend_services
+from digest.deliveries.services import due_services, open_service, resend_services
 from digest.deliveries.tables import insert_once, spelled, stand_aside
-from digest.deliveries.unconfirmed import Doubt, decide, doubts
+from digest.deliveries.unconfirmed import Doubt, Doubtful, decide, doubtful, doubts
 
 __all__ = [
-    "SAYS", "SERVICE", "Balance", "Doubt", "Mailed", "Share", "Tally", "Word", "after_restore", "anything_due", "balance_of", "cancel", "claim",
-    "close_late", "decide", "deliver", "doubts", "due_services", "handed_since", "insert_once", "mailings_of", "mark", "move",
+    "SAYS", "SERVICE", "Balance", "Delivered", "Doubt", "Doubtful", "Mailed", "Share", "Tally", "Word", "after_restore", "anything_due", "balance_of", "cancel", "claim",
+    "close_late", "decide", "deliver", "delivered", "doubtful", "doubts", "due_services", "handed_since", "insert_once", "mailings_of", "mark", "move",
     "newest_stamp", "next_due", "open_mailing", "open_service", "owner_name", "pause", "progress", "proof_of", "proof_value",
-    "purge_services", "record", "recover", "requeue", "resend_services", "restored_at", "resume", "rows_of", "run_batch",
+    "record", "recover", "requeue", "resend_services", "restored_at", "resume", "rows_of", "run_batch",
     "settle", "spelled", "stand_aside", "word",
 ]  # fmt: skip

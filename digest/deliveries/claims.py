@@ -1,18 +1,20 @@
 """A batch in one worker's hand: claim it, mark what is about to leave, record what became of it, give the rest back."""
 
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, false, literal, or_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, false, func, literal, not_, or_, select
 
 from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
-from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, hexed
+from digest.deliveries.prepared import Prepared
+from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, other_hex
 from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_ids, delivery_token, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
 from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
@@ -92,16 +94,14 @@ def claim_within(
     if taken is None:
         return None
     facts = facts_of(connection, taken.mailing_id)
-    with closing(_open_rows(connection, taken, facts, now)) as found:
-        rows = found.cursor.fetchall()  # as the driver has them: a third quicker
-    wanted = [row for row in rows if row[6] == WANTED and not row[7]]  # standing, moved
-    if len(wanted) != len(rows):
+    rows = _quick_rows(connection, taken, facts, now)
+    if not all(map(WANTED_NOW, rows)):
         stand = open_rows(connection, taken, facts, now)
         _close_unwanted(connection, taken, stand, now)
-        wanted = [row for row in stand if row.standing == WANTED]
-    if not wanted:
+        rows = [row for row in stand if row.standing == WANTED]
+    if not rows:
         set_batch(connection, taken.id, state=BatchState.DONE, owner="")
-    return Claimed(taken, facts, wanted)
+    return Claimed(taken, facts, rows)
 
 
 def _take(
@@ -115,34 +115,35 @@ def _take(
     *,
     alone: bool,
 ) -> Any:
+    wanted = tuple(sorted(transports)), tuple(sorted(kinds))
     asked = {
-        "now": now, "at": now.timestamp(), "transports": sorted(transports), "only": mailing, "new_owner": owner,
-        "until": now.timestamp() + lease, "kinds": kinds,
+        "now": now, "at": now.timestamp(), "new_owner": owner, "until": now.timestamp() + lease,
+        **({} if mailing is None else {"only": mailing}),
     }  # fmt: skip
-    taken = connection.execute(_taking(mailing is not None, suspect=False), asked).first()
+    taken = _taking(*wanted, of_one=mailing is not None, suspect=False).first(connection, asked)
     if taken is None and alone:
-        taken = connection.execute(_taking(mailing is not None, suspect=True), asked).first()
+        taken = _taking(*wanted, of_one=mailing is not None, suspect=True).first(connection, asked)
     return taken
 
 
 @cache
-def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the shapes of one statement
+def _taking(transports: tuple[str, ...], kinds: tuple[str, ...], *, of_one: bool, suspect: bool) -> Prepared:
     """The first batch that is due, in the order of the index; those that have ended a worker come last, and alone."""
     due = (
         select(BATCHES.c.id)
         .join(MAILINGS, MAILINGS.c.id == BATCHES.c.mailing_id)
         .where(BATCHES.c.state == BatchState.READY, BATCHES.c.not_before <= bindparam("at"))
         .where(BATCHES.c.crashes != 0 if suspect else BATCHES.c.crashes == 0)
-        .where(BATCHES.c.transport.in_(bindparam("transports", expanding=True)))
-        .where(MAILINGS.c.kind.in_(bindparam("kinds", expanding=True)), MAILINGS.c.state == MailingState.SENDING)
+        .where(_one_of(BATCHES.c.transport, transports))
+        .where(_one_of(MAILINGS.c.kind, kinds), MAILINGS.c.state == MailingState.SENDING)
         .where(MAILINGS.c.expires_at > bindparam("now"))
         .order_by(BATCHES.c.priority, BATCHES.c.id)
         .limit(1)
         .with_for_update(of=BATCHES, skip_locked=True)
     )
-    if of_one_mailing:
+    if of_one:
         due = due.where(BATCHES.c.mailing_id == bindparam("only"))
-    return (
+    return Prepared(
         BATCHES.update()
         .where(BATCHES.c.id == due.scalar_subquery(), BATCHES.c.state == BatchState.READY)
         .values(
@@ -153,12 +154,16 @@ def _taking(of_one_mailing: bool, *, suspect: bool) -> Any:  # noqa: FBT001  the
     )  # fmt: skip
 
 
+def _one_of(column: Any, names: Collection[str]) -> Any:
+    return or_(false(), *[column == name for name in names])
+
+
 def facts_of(connection: Connection, mailing: int) -> Any:
     """What all of a mailing's deliveries share: id, date, opening, deadline, edition, tracking; of a service message its kind."""
-    return connection.execute(FACTS, {"mailing": mailing}).one()
+    return FACTS.first(connection, {"mailing": mailing})
 
 
-FACTS = (
+FACTS = Prepared(
     select(
         MAILINGS.c.id, MAILINGS.c.kind, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at,
         EDITIONS.c.digest_id, SERVICES.c.kind.label("service"), MAILINGS.c.edition_id, MAILINGS.c.version,
@@ -170,65 +175,102 @@ FACTS = (
 
 
 def open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *states: str) -> Sequence[Any]:
-    """The batch's open deliveries with their readers, as they stand at this moment."""
-    rows: Sequence[Any] = _open_rows(connection, batch, facts, now, *states).all()
+    """
+    The batch's open deliveries with their readers, as they stand at this moment: number, address, name, and then state,
+    standing, moved (to another address since the fill) and hash.
+    """
+    given = _asked(batch, facts, now) | {"states": states or (DeliveryState.QUEUED,)}
+    rows: Sequence[Any] = connection.execute(_shape(facts, SERVICE_ROWS, TRACKED_ROWS, OPEN_ROWS), given).all()
     return rows
 
 
-def _open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *states: str) -> Any:
+def _quick_rows(connection: Connection, batch: Any, facts: Any, now: datetime) -> Sequence[Any]:
+    """What is queued, as the driver has it: number, address, name, and whether it may go as it is. That is so for nearly all."""
+    statement = _shape(facts, QUICK_SERVICE_ROWS, QUICK_TRACKED_ROWS, QUICK_ROWS)
+    rows: Sequence[Any] = statement.rows(connection, _asked(batch, facts, now))
+    return rows
+
+
+def _shape(facts: Any, service: Any, personal: Any, others: Any) -> Any:
+    """Where tracking is personal a row says at its end since when its reader agreed to that; others do not pay for it."""
+    return service if facts.kind == SERVICE else personal if facts.tracking == PERSONAL else others
+
+
+WANTED_NOW = itemgetter(3)
+
+
+def _asked(batch: Any, facts: Any, now: datetime) -> dict[str, Any]:
     given = {
         "month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "first": batch.first_number,
-        "last": batch.last_number, "digest": facts.digest_id, "now": now, "states": states or (DeliveryState.QUEUED,),
+        "last": batch.last_number,
     }  # fmt: skip
-    rows = SERVICE_ROWS if facts.kind == SERVICE else TRACKED_ROWS if facts.tracking == PERSONAL else OPEN_ROWS
-    return connection.execute(rows, given)
+    return given if facts.kind == SERVICE else {**given, "digest": facts.digest_id, "now": now}
 
 
-def _rows_of_a_batch(*more: Any) -> Any:
+def _of_a_batch(state: Any) -> tuple[Any, ...]:
+    row, queued = DELIVERIES.c, state
+    return (
+        row.month == bindparam("month"), row.mailing_id == bindparam("mailing"),
+        row.number.between(bindparam("first"), bindparam("last")), row.batch_id == bindparam("batch"), queued,
+    )  # fmt: skip
+
+
+QUEUED = DELIVERIES.c.state == DeliveryState.QUEUED.value
+IN_STATES = DELIVERIES.c.state.in_(bindparam("states", expanding=True))
+
+
+def _readers_rows(*more: Any) -> tuple[Any, Any]:
+    """`open_rows` and `_quick_rows` of an edition."""
     row = DELIVERIES.c
     device = case((row.channel == "push", row.target), else_="")
     wish = and_(
         WISHES.c.subscriber_id == row.subscriber_id, WISHES.c.digest_id == bindparam("digest"),
         WISHES.c.channel == row.channel, WISHES.c.device == device,
     )  # fmt: skip
-    moved = and_(row.channel == "email", row.target != hexed(PEOPLE.c.email_hash))
-    return (
-        select(
-            row.number, row.channel, row.target, row.state, PEOPLE.c.email, PEOPLE.c.name,
-            standing(bindparam("now")).label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"), *more,
-        )
-        .select_from(DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish))
-        .where(row.month == bindparam("month"), row.mailing_id == bindparam("mailing"))
-        .where(row.number.between(bindparam("first"), bindparam("last")), row.batch_id == bindparam("batch"))
-        .where(row.state.in_(bindparam("states", expanding=True)))
-        .order_by(row.number)
+    address = case((row.channel == "push", row.target), else_=PEOPLE.c.email)
+    moved = and_(row.channel == "email", other_hex(row.target, PEOPLE.c.email_hash))
+    stands = standing(bindparam("now"))
+    people = DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish)
+    whole = select(
+        row.number, func.coalesce(address, "").label("address"), func.coalesce(PEOPLE.c.name, "").label("name"), row.state,
+        stands.label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"), *more,
     )  # fmt: skip
+    quick = select(
+        row.number, address.label("address"), PEOPLE.c.name, and_(stands == WANTED, not_(moved)).label("wanted"), *more
+    )
+    return _ordered(whole, people, IN_STATES), _ordered(quick, people, QUEUED)
 
 
-OPEN_ROWS = _rows_of_a_batch()
-TRACKED_ROWS = _rows_of_a_batch(PEOPLE.c.tracked_since)
-AGREED = 9  # where that stands in a row
-
-
-def _service_rows() -> Any:
+def _service_rows() -> tuple[Any, Any]:
     """The same of a service message, whose address is its own. It needs no consent, but no suppressed address gets it."""
     row, one = DELIVERIES.c, SERVICES.c
     held = exists().where(HELD.c.email_hash == one.email_hash).correlate(SERVICES)
-    return (
-        select(
-            row.number, row.channel, row.target, row.state, one.email, literal("").label("name"),
-            case((one.mailing_id.is_(None), "gone"), (held, "suppressed"), else_=WANTED).label("standing"),
-            false().label("moved"), one.email_hash.label("hash"),
-        )
-        .select_from(DELIVERIES.outerjoin(SERVICES, one.mailing_id == row.mailing_id))
-        .where(row.month == bindparam("month"), row.mailing_id == bindparam("mailing"))
-        .where(row.number.between(bindparam("first"), bindparam("last")), row.batch_id == bindparam("batch"))
-        .where(row.state.in_(bindparam("states", expanding=True)))
-        .order_by(row.number)
-    )  # fmt: skip
+    stands = case((one.mailing_id.is_(None), "gone"), (held, "suppressed"), else_=WANTED)
+    people = DELIVERIES.outerjoin(SERVICES, one.mailing_id == row.mailing_id)
+    address, name = func.coalesce(one.email, "").label("address"), literal("").label("name")
+    whole = select(
+        row.number,
+        address,
+        name,
+        row.state,
+        stands.label("standing"),
+        false().label("moved"),
+        one.email_hash.label("hash"),
+    )
+    quick = select(row.number, address, name, (stands == WANTED).label("wanted"))
+    return _ordered(whole, people, IN_STATES), _ordered(quick, people, QUEUED)
 
 
-SERVICE_ROWS = _service_rows()
+def _ordered(columns: Any, people: Any, state: Any) -> Any:
+    return columns.select_from(people).where(*_of_a_batch(state)).order_by(DELIVERIES.c.number)
+
+
+OPEN_ROWS, _quick = _readers_rows()
+QUICK_ROWS = Prepared(_quick)
+TRACKED_ROWS, _quick = _readers_rows(PEOPLE.c.tracked_since)
+QUICK_TRACKED_ROWS = Prepared(_quick)
+SERVICE_ROWS, _quick = _service_rows()
+QUICK_SERVICE_ROWS = Prepared(_quick)
 
 
 def within(batch: Any) -> tuple[Any, ...]:
@@ -253,24 +295,25 @@ def _close_unwanted(connection: Connection, batch: Any, rows: Sequence[Any], now
 
 
 def recipients_of(rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient]:
-    """The rows of `open_rows` as whom a message goes to."""
-    numbers, opened = [row[0] for row in rows], int(facts.filled_at.timestamp())
-    ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=opened)
+    """Rows that begin with number, address and name, as whom a message goes to."""
+    if not rows:
+        return []
+    numbers, addresses, names, *_ = zip(*rows, strict=True)
+    ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=int(facts.filled_at.timestamp()))
     tokens = delivery_tokens(keys, numbers, mailing=facts.id, purpose=purpose_of(facts.service))
-    date = facts.date
-    found = [
-        Recipient(number, named, target if channel == "push" else email or "", name or "", token, date)
-        for named, token, (number, channel, target, _state, email, name, *_) in zip(ids, tokens, rows, strict=True)
-    ]
-    return found if facts.tracking == OFF else _on_their_trails(found, rows, facts, keys)
+    trails = repeat("") if facts.tracking == OFF else _trails(rows, facts, keys)
+    return list(map(_made, zip(numbers, ids, addresses, names, tokens, repeat(facts.date), trails)))
 
 
-def _on_their_trails(found: Sequence[Recipient], rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient]:
-    """Each with what tracked links carry: their own only who agreed to it, all others the edition's, which is nobody's."""
+def _trails(rows: Sequence[Any], facts: Any, keys: Keys) -> list[str]:
+    """What their tracked links carry: their own only of who agreed to it, all others the edition's, which is nobody's."""
     nobodys = delivery_token(keys, facts.edition_id, facts.version, TRAIL)
-    agreed = [row[0] for row in rows if row[AGREED] is not None] if facts.tracking == PERSONAL else []
+    agreed = [row[0] for row in rows if row[-1] is not None] if facts.tracking == PERSONAL else []
     own = dict(zip(agreed, delivery_tokens(keys, agreed, mailing=facts.id, purpose=OWN_TRAIL), strict=True))
-    return [one._replace(trail=own.get(one.number, nobodys)) for one in found]
+    return [own.get(row[0], nobodys) for row in rows]
+
+
+_made = partial(tuple.__new__, Recipient)  # by its own name a tuple takes twice as long
 
 
 def set_batch(connection: Connection, batch_id: int, **values: Any) -> None:

@@ -91,14 +91,18 @@ MOVE = {
 
 
 def _mark_some(cursor: Cursor, batch: Batch, numbers: Collection[int], now: datetime) -> set[int]:
-    given = _some(batch, numbers) | {"batch": batch.id, "at": now.timestamp()}
-    return {number for (number,) in cursor.run(MARK_SOME, given)}
+    given = {"month": batch.month, "mailing": batch.mailing_id, "batch": batch.id, "at": now.timestamp()}
+    if cursor.dialect == "sqlite":  # to it, RETURNING is as much work as the change itself; and it is never far away
+        return {one for one in numbers if cursor.run(MARK_ONE, {**given, "number": one}).rowcount}
+    return {number for (number,) in cursor.run(MARK_SOME, {**given, "numbers": json.dumps([*numbers])})}
 
 
-MARK_SOME = spelled(
+_MARK = (
     "UPDATE delivery SET state = 'handing', handed_at = :at, updated_at = :at WHERE month = :month AND"
-    " mailing_id = :mailing AND number IN {numbers} AND batch_id = :batch AND state = 'queued' RETURNING number"
+    " mailing_id = :mailing AND number {} AND batch_id = :batch AND state = 'queued'"
 )
+MARK_ONE = spelled(_MARK.format("= :number"))
+MARK_SOME = spelled(_MARK.format("IN {numbers}") + " RETURNING number")
 
 
 def _some(batch: Batch, numbers: Collection[int]) -> dict[str, Any]:

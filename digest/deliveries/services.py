@@ -12,7 +12,7 @@ from digest.deliveries.returns import new_batch
 from digest.deliveries.tables import AMBIGUOUS, BATCHES, DEFERRED, DELIVERIES, MAILINGS, SERVICES
 from digest.deliveries.unconfirmed import decide
 from digest.values import BatchState, DeliveryState, MailingState, ServiceKind
-from subscribers.signup import KEPT, MessageWanted
+from subscribers.signup import MessageWanted
 
 PRIORITY = -100  # before any edition's: lower goes first
 UNDER_WAY = (DeliveryState.QUEUED, DeliveryState.HANDING)
@@ -81,14 +81,3 @@ def resend_services(engine: Engine, *, now: datetime) -> int:
         if first:  # a kill between the two leaves it unconfirmed, which is the safe side
             decide(engine, mailing, "resend", now=now)
     return len(mailings)
-
-
-def purge_services(connection: Connection, *, now: datetime) -> None:
-    """
-    Forget the addresses of service messages a week after they were opened.
-
-    By then none of their links opens anything, but a welcome's: those lead to a subscriber, as an edition's do.
-    """
-    old = SERVICES.c.opened_at <= now - KEPT
-    connection.execute(SERVICES.delete().where(old, SERVICES.c.kind != ServiceKind.WELCOME))
-    connection.execute(SERVICES.update().where(old, SERVICES.c.email != "").values(email=""))

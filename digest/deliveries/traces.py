@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select, union_all
 
-from digest.deliveries.claims import IN_HAND
+from digest.deliveries.claims import IN_HAND, SERVICE
+from digest.deliveries.services import NOBODY
 from digest.deliveries.tables import BATCHES, DELIVERIES, DIGESTS, EDITIONS, MAILINGS, SERVICES
 from digest.models import EventRow
 from digest.values import DeliveryState
@@ -34,15 +35,15 @@ class Trace:
     in_hand: bool
 
 
-def traces_of(connection: Connection, subscriber: int, email_hash: bytes, *, now: datetime) -> list[Trace]:
+def traces_of(connection: Connection, subscriber: int | None, email_hash: bytes, *, now: datetime) -> list[Trace]:
     """
     Every delivery to a subscriber, the oldest first; found through each mailing, by its unique key.
 
-    And the service messages to their address from before they were one, which name nobody.
+    And the service messages to their address from before they were one, which name nobody. `subscriber` is None for who
+    never became one.
     """
     row = DELIVERIES.c
-    before = select(SERVICES.c.mailing_id).where(SERVICES.c.email_hash == email_hash)
-    query = (
+    every = (
         select(
             row.month, row.mailing_id, row.number, MAILINGS.c.filled_at, MAILINGS.c.edition_id, DIGESTS.c.slug, row.channel,
             row.state, row.reason, row.handed_at, row.updated_at, BATCHES.c.state, BATCHES.c.lease_until,
@@ -53,9 +54,9 @@ def traces_of(connection: Connection, subscriber: int, email_hash: bytes, *, now
             .outerjoin(EDITIONS, EDITIONS.c.id == MAILINGS.c.edition_id)
             .outerjoin(DIGESTS, DIGESTS.c.id == EDITIONS.c.digest_id)
         )
-        .where(or_(row.subscriber_id == subscriber, row.mailing_id.in_(before)))
-        .order_by(row.mailing_id, row.number)
     )  # fmt: skip
+    theirs = union_all(every.where(row.subscriber_id == subscriber), every.where(*_to_nobody(email_hash))).subquery()
+    query = select(theirs).order_by(theirs.c.mailing_id, theirs.c.number)
     return [
         Trace(
             month=month, mailing=mailing, number=number, opened=int(filled_at.timestamp()), edition=edition,
@@ -73,7 +74,7 @@ def events_of(connection: Connection, subscriber: int | None, target: str) -> li
     return list(connection.execute(about.order_by(EVENTS.c.at, EVENTS.c.id)))
 
 
-def forget(connection: Connection, subscriber: int, email_hash: bytes, traces: Sequence[Trace]) -> None:
+def forget(connection: Connection, subscriber: int | None, email_hash: bytes, traces: Sequence[Trace]) -> None:
     """
     Make a reader's deliveries nobody's: their rows, states and events stay, and nothing leads from them to anyone.
     Service messages go whole, but for their deliveries' rows.
@@ -88,6 +89,27 @@ def forget(connection: Connection, subscriber: int, email_hash: bytes, traces: S
     for trace in traces:
         mine = (row.month == trace.month, row.mailing_id == trace.mailing, row.number == trace.number)
         connection.execute(DELIVERIES.update().where(*mine).values(subscriber_id=-row.number, target="", reason=""))
+        if trace.edition is None:  # also to an address that they had before
+            connection.execute(SERVICES.delete().where(SERVICES.c.mailing_id == trace.mailing))
+
+
+def adopt(connection: Connection, subscriber: int, email_hash: bytes) -> None:
+    """
+    Make a reader's what was written to their address before they were one.
+
+    For when they give the address up: afterwards nothing else would lead from them to those messages.
+    """
+    row = DELIVERIES.c
+    found = select(row.month, row.mailing_id).select_from(MAILINGS.join(DELIVERIES, OF_MAILING))
+    for month, mailing in connection.execute(found.where(*_to_nobody(email_hash))).all():
+        here = (row.month == month, row.mailing_id == mailing, row.subscriber_id == NOBODY)
+        connection.execute(DELIVERIES.update().where(*here).values(subscriber_id=subscriber))
+
+
+def _to_nobody(email_hash: bytes) -> tuple[Any, ...]:
+    row = DELIVERIES.c
+    whose = (row.subscriber_id == NOBODY, row.channel == "email", row.target == email_hash.hex())
+    return MAILINGS.c.kind == SERVICE, *whose
 
 
 def _about(subscriber: int | None, target: str) -> Any:

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from digest.database import reading, writing
 from digest.deliveries.returns import new_batch
-from digest.deliveries.tables import AMBIGUOUS, BATCHES, DELIVERIES, MAILINGS
+from digest.deliveries.tables import AMBIGUOUS, BATCHES, DELIVERIES, DIGESTS, EDITIONS, MAILINGS, SERVICES
 from digest.errors import NotFoundError, TransitionError
 from digest.values import DeliveryState, MailingState
 from subscribers.addresses import masked
@@ -29,12 +29,61 @@ class Doubt:
     since: float  # epoch seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubtful:
+    """
+    A mailing with unconfirmed deliveries: of an edition, or a service message of some kind (`what`).
+
+    `digest` is empty where the service message is forgotten already; `state` is the edition's, or the mailing's own.
+    """
+
+    mailing: int
+    digest: str
+    what: str
+    day: date
+    state: str
+    count: int
+
+
+def doubtful(engine: Engine) -> list[Doubtful]:
+    """Every mailing with unconfirmed deliveries, the oldest first."""
+    unsure = select(DELIVERIES.c.mailing_id, func.count().label("count")).where(AMBIGUOUS)
+    unsure_of = unsure.group_by(DELIVERIES.c.mailing_id).subquery()
+    digest = func.coalesce(EDITIONS.c.digest_id, SERVICES.c.digest_id)
+    query = (
+        select(
+            MAILINGS.c.id, MAILINGS.c.filled_at, MAILINGS.c.state.label("own"), EDITIONS.c.state, EDITIONS.c.local_date,
+            SERVICES.c.kind, DIGESTS.c.slug, unsure_of.c.count,
+        )
+        .select_from(
+            MAILINGS.join(unsure_of, unsure_of.c.mailing_id == MAILINGS.c.id)
+            .outerjoin(EDITIONS, EDITIONS.c.id == MAILINGS.c.edition_id)
+            .outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id)
+            .outerjoin(DIGESTS, DIGESTS.c.id == digest)
+        )
+        .order_by(MAILINGS.c.id)
+    )  # fmt: skip
+    with reading(engine) as session:
+        rows = session.connection().execute(query).all()
+    return [
+        Doubtful(
+            mailing=number, digest=slug or "", what="edition" if state else kind or "service",
+            day=day or filled_at.date(), state=str(state or own), count=count,
+        )
+        for number, filled_at, own, state, day, kind, slug, count in rows
+    ]  # fmt: skip
+
+
 def doubts(engine: Engine, mailing: int) -> list[Doubt]:
     """The mailing's unconfirmed deliveries, by number."""
-    row = DELIVERIES.c
+    row, address = DELIVERIES.c, func.coalesce(SERVICES.c.email, PEOPLE.c.email).label("email")
     query = (
-        select(row.number, row.channel, row.reason, row.updated_at, PEOPLE.c.email)
-        .select_from(DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id))
+        select(row.number, row.channel, row.reason, row.updated_at, address)
+        .select_from(
+            DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(
+                SERVICES, SERVICES.c.mailing_id == row.mailing_id
+            )
+        )
         .where(row.mailing_id == mailing, AMBIGUOUS)
         .order_by(row.number)
     )

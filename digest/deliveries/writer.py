@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from digest.crashes import crash_point
-from digest.database import storage_in_words, swift_transaction
+from digest.database import driver_in_words, storage_in_words, swift_transaction
 from digest.deliveries.marking import exchange
 from digest.deliveries.stamps import Stamps
 from digest.deliveries.tables import Cursor
@@ -108,7 +108,7 @@ class Writer:
             answer.set_result(None)
             return
         try:
-            with storage_in_words(), connection.begin():
+            with storage_in_words(), driver_in_words(connection.dialect), connection.begin():
                 result = job(connection)
         except BaseException as error:  # noqa: BLE001  it belongs to the thread that asked
             answer.set_exception(error)

@@ -10,20 +10,18 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 
 from digest.errors import AccountError, ContentError, TransportError, UnreachableError
 from digest.smtp.conversation import Conversation, Refusal
 from digest.smtp.lanes import Lane, Lanes
 from digest.smtp.letters import Consignment, Letter, Parcel
+from digest.smtp.markers import Markers
 from digest.smtp.opening import Doors
 from digest.smtp.pace import Pace, Rate
 from digest.smtp.replies import BUSY, Reply, said
 from digest.values import DeliveryState, Receipt
 
 TICK = 0.1
-GATHERED, GATHERING = 0.8, 0.003  # share of the lively connections whose markers make a commit; seconds to wait for it
-LIVELY = 0.02  # seconds: whose server takes longer is not waited for
 PATIENT = 60.0  # seconds that a delivery waits here for its turn; what has to wait longer is deferred
 STUCK, STUCK_TIMES = 1.0, 4.0  # seconds, and times the usual answer: from there on a connection is stuck
 IDLE = 30.0  # seconds, times the patience: then a connection with nothing to do says goodbye
@@ -35,9 +33,6 @@ MOST_LOST = 3  # connections that may break under one delivery, then it is put o
 TRIAL, MOST_REFUSED = 50, 10  # messages; more refused of the first ones, and the fault is the message's
 USED_UP = "the rate for {} is used up"
 SUSPECT = 10  # recipients refused before any was taken, and the fault is the account's
-
-Ask = tuple[Conversation, Parcel, Sequence[Receipt]]
-"""A connection that wants its parcel marked, and the outcomes that travel with the marker."""
 
 
 class Pool:
@@ -77,12 +72,10 @@ class Pool:
         self._strangers: OrderedDict[Lane, None] = OrderedDict()  # unheard of, they wait for those who are known
         self._probing = 0  # under way to such
         self._only_slow = False  # of the held
-        self._asks: list[Ask] = []
-        self._lively = 0
         self.orphans = 0  # markers asked for by connections that broke meanwhile
-        self._gathering: asyncio.TimerHandle | None = None
-        self._answers: deque[tuple[Sequence[Ask], set[int]]] = deque()
-        self._awake = False
+        self._markers = Markers(
+            self.loop, self.conversations, wanted=self._still_wanted, answered=self._answered, fail=self.fail
+        )
         self._opening: set[asyncio.Task[None]] = set()
         self._usual = 0.0  # seconds that a message takes
         self._doubts = 0  # in a row
@@ -156,41 +149,9 @@ class Pool:
         self._idle[conversation] = self.clock()
 
     def ask(self, conversation: Conversation, parcel: Parcel, done: Sequence[Receipt]) -> None:
-        """
-        Have the parcel marked, and the receipts `done` of the same consignment written with the marker.
-
-        A commit costs the ledger about as much for one as for ten, so an ask waits until most of the connections that are
-        quick have one, for a moment at most.
-        """
+        """Have the parcel marked, and the receipts `done` of the same consignment written with the marker."""
         self.unsent.add(parcel.recipient.delivery_id)
-        self._asks.append((conversation, parcel, done))
-        if len(self._asks) >= GATHERED * self._lively:
-            self._submit()
-        elif self._gathering is None:
-            self._gathering = self.loop.call_later(GATHERING, self._submit)
-
-    def _submit(self) -> None:
-        """Give what is asked to the ledger, each consignment's in one."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
-        lately = self.clock() - LIVELY
-        self._lively = sum(one.moved > lately for one in self.conversations)
-        asks, self._asks = [ask for ask in self._asks if self._still_wanted(*ask)], []
-        by_consignment: dict[Consignment, list[Ask]] = {}
-        for ask in asks:
-            by_consignment.setdefault(ask[1].consignment, []).append(ask)
-        try:
-            for consignment, theirs in by_consignment.items():
-                done = [receipt for _, _, receipts in theirs for receipt in receipts]
-                numbers = [parcel.recipient.number for _, parcel, _ in theirs]
-                consignment.mark.soon(numbers, done, partial(self._hear, theirs))
-                if done:
-                    consignment.end_one(len(done))
-        except BaseException:
-            for conversation, _, _ in asks:
-                conversation.asking = False  # nobody will answer
-            raise
+        self._markers.ask(conversation, parcel, done)
 
     def _still_wanted(self, conversation: Conversation, parcel: Parcel, done: Sequence[Receipt]) -> bool:
         """False when the connection broke before its ask was given to the ledger: then the parcel goes back unmarked."""
@@ -331,8 +292,7 @@ class Pool:
     async def close(self) -> None:
         """Say goodbye to the servers, for a short while at most."""
         self._ticking.cancel()
-        if self._gathering is not None:
-            self._gathering.cancel()
+        self._markers.close()
         if self._retry is not None:
             self._retry.cancel()
         for task in self._opening:
@@ -395,6 +355,7 @@ class Pool:
         """The first one to its domain. Else it waits, and where others wait for the same domain, they are tried sooner."""
         if self._may_probe and parcel.lane not in self._strangers:
             return True
+        parcel.since = parcel.since or self.clock()  # its lane may be held already
         parcel.lane.waiting.append(parcel)
         self._strangers[parcel.lane] = None
         if len(parcel.lane.waiting) > 1:
@@ -445,24 +406,7 @@ class Pool:
         conversation.body = body
         return True
 
-    def _hear(self, asks: "Sequence[Ask]", ours: set[int]) -> None:
-        """The ledger's answer, in its thread: many are heard together."""
-        self._answers.append((asks, ours))
-        if not self._awake:
-            self._awake = True
-            self.loop.call_soon_threadsafe(self._listen)
-
-    def _listen(self) -> None:
-        self._awake = False  # first: what is answered from here on wakes us again
-        while self._answers:
-            asks, ours = self._answers.popleft()
-            for conversation, parcel, _ in asks:
-                try:
-                    self._answered(conversation, parcel, ours=parcel.recipient.number in ours)
-                except Exception as fault:  # noqa: BLE001  the others are answered all the same
-                    self.fail(fault)
-
-    def _answered(self, conversation: Conversation, parcel: Parcel, *, ours: bool) -> None:
+    def _answered(self, conversation: Conversation, parcel: Parcel, ours: bool) -> None:  # noqa: FBT001  as Markers says it
         parcel.marked = ours
         self.orphans -= conversation.closed
         if not conversation.closed:
@@ -613,7 +557,9 @@ class Pool:
         """Widen the window while hands are idle; release what may go; defer what has waited long enough."""
         if self._idle and not self._queue and lane.window < self._widest:
             lane.window += 1
-        while lane.waiting and not lane.wait(now):
+        before = len(lane.waiting) + 1
+        while 0 < len(lane.waiting) < before and not lane.wait(now):  # a stranger may be sent back to wait its turn
+            before = len(lane.waiting)
             self._release(lane)
             if not self._idle:
                 break

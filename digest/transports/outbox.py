@@ -73,8 +73,9 @@ class Outbox:
         return file_of(self.folder, self.place, proof.channel, recipient.number, recipient.delivery_id)
 
     def _send_group(self, proof: Proof, recipients: Sequence[Recipient], mark: Mark) -> Iterator[Receipt]:
-        written: dict[int, tuple[Path, Path]] = {}
+        written: dict[int, tuple[str, str]] = {}
         refused: list[Receipt] = []
+        aside, here = str(self._aside), str(self.folder / self.place / proof.channel)
         try:
             with _disk_in_words():
                 for recipient in recipients:
@@ -83,8 +84,9 @@ class Outbox:
                     except ValueError as error:
                         refused.append(_failed(recipient, error))
                         continue
-                    final = self.path(proof, recipient)
-                    written[recipient.number] = _write(self._aside / final.name, message), final
+                    _channel, shelf, name = _parts_of(proof.channel, recipient.number, recipient.delivery_id)
+                    # joined as text: as a Path it takes as long as the writing
+                    written[recipient.number] = _write(f"{aside}/{name}", message), f"{here}/{shelf}/{name}"
                 _make_durable(self._aside)
             crash_point("after_files")
             yield from refused
@@ -96,7 +98,16 @@ class Outbox:
 
 def file_of(folder: Path, place: str, channel: str, number: int, delivery_id: str) -> Path:
     """The file of a delivery. Its name holds no personal data."""
-    return folder / place / channel / f"{number // SHELF:04d}" / f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
+    return folder.joinpath(place, *_parts_of(channel, number, delivery_id))
+
+
+def shelf_of(channel: str, number: int, delivery_id: str) -> str:
+    """Where it is within its mailing's place."""
+    return "/".join(_parts_of(channel, number, delivery_id))
+
+
+def _parts_of(channel: str, number: int, delivery_id: str) -> tuple[str, str, str]:
+    return channel, f"{number // SHELF:04d}", f"{number:06d}-{delivery_id}{SUFFIXES[channel]}"
 
 
 def open_transport(settings: Settings, place: str, _handed: Handed = nothing) -> Outbox:
@@ -110,7 +121,7 @@ def _failed(recipient: Recipient, error: ValueError) -> Receipt:
     )
 
 
-def _write(path: Path, message: bytes) -> Path:
+def _write(path: str, message: bytes) -> str:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     try:
         left = memoryview(message)
@@ -121,16 +132,19 @@ def _write(path: Path, message: bytes) -> Path:
     return path
 
 
-def _move(written: Mapping[int, tuple[Path, Path]], ours: set[int]) -> Iterator[Receipt]:
+def _move(written: Mapping[int, tuple[str, str]], ours: set[int]) -> Iterator[Receipt]:
     """Into place, one by one, and only those still ours; the receipts follow once the folders are durable too."""
+    known: set[str] = set()
     folders: set[Path] = set()
     with _disk_in_words():
         try:
             for number in sorted(ours):
                 aside, final = written[number]
-                if final.parent not in folders:
-                    folders |= _made(final.parent)
-                aside.rename(final)
+                shelf = final.rpartition("/")[0]
+                if shelf not in known:
+                    known.add(shelf)
+                    folders |= _made(Path(shelf))
+                os.rename(aside, final)  # noqa: PTH104
                 crash_point("mid_move")
         finally:
             for folder in folders:

@@ -4,9 +4,10 @@ import json
 from datetime import datetime
 from email.parser import BytesParser
 from email.policy import HTTP
+from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from digest.web.guard import body_of
 from subscribers.tokens import Keys, open_, sign
@@ -45,6 +46,11 @@ async def json_of(request: Request) -> Form:
     except (ValueError, RecursionError):
         return {}
     return {name: [value] for name, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
+
+
+FormBody = Annotated[Form, Depends(form_of)]
+JsonBody = Annotated[Form, Depends(json_of)]
+"""What a route is handed."""
 
 
 def first(form: Form, name: str) -> str:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, cast
+from datetime import timedelta
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from sqlmodel import Session, col, select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
@@ -23,7 +24,7 @@ from digest.press import outbox_only
 from digest.values import Digest, ServiceKind
 from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
 from digest.web.captcha import passes
-from digest.web.forms import OLDEST, YOUNGEST, Form, first, form_of, form_token, json_of, read_form_token
+from digest.web.forms import OLDEST, YOUNGEST, Form, FormBody, JsonBody, first, form_token, read_form_token
 from digest.web.guard import POLICY
 from digest.web.pages import Pages, zone_choices
 from subscribers import consents, signup
@@ -45,9 +46,6 @@ BLOCKED = message("Too many have asked from your network within the hour. Please
 NOT_READY = message("This newsletter does not take subscribers yet.")
 NO_PERSON = message("We could not see that a person is asking. Please try again.")
 REFUSALS = {"block": (429, BLOCKED), "brake": (503, BRAKED), "ready": (503, NOT_READY), "captcha": (403, NO_PERSON)}
-
-FormBody = Annotated[Form, Depends(form_of)]
-JsonBody = Annotated[Form, Depends(json_of)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,11 +292,16 @@ class Joining:
 
     # the mailbox's word -----------------------------------------------------------------------------------------------
 
+    @property
+    def _kept(self) -> timedelta:
+        return timedelta(days=self.pages.press.settings.signup_days)
+
     def asked(self, request: Request, token: str) -> Response:
         press = self.pages.press
         with reading(press.engine) as session:
             bearer = bearer_of(session.connection(), press.keys, token, purpose=ServiceKind.CONFIRM)
-            waiting = signup.pending(session.connection(), bearer.email_hash, now=self.pages.clock()) if bearer else []
+            now, kept = self.pages.clock(), self._kept
+            waiting = signup.pending(session.connection(), bearer.email_hash, now=now, kept=kept) if bearer else []
             rows = [session.get_one(DigestRow, one) for one in waiting]
         if bearer is None or not (waiting or bearer.subscriber):
             return self.pages.unknown(request)
@@ -325,7 +328,10 @@ class Joining:
         welcome = self._welcome_proof(bearer, language)
         with writing(press.engine) as session:
             connection = session.connection()
-            made = signup.confirm(connection, bearer.email_hash, shown or {bearer.digest}, proof=bearer.proof, now=now)
+            wanted = shown or {bearer.digest}
+            made = signup.confirm(
+                connection, bearer.email_hash, wanted, proof=bearer.proof, now=now, kept=self._kept
+            )  # fmt: skip
             if made is not None:
                 use(connection, bearer, subscriber=made.subscriber_id, now=now)
                 if press.settings.tracking == PERSONAL and first(form, "tracked") == "on":

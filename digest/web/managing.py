@@ -4,23 +4,24 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from sqlmodel import Session, col, select
 from starlette.responses import PlainTextResponse, Response
 
 from digest import records
 from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
+from digest.deliveries import traces
 from digest.delivery_ids import PURPOSE
 from digest.languages import Words, message
 from digest.models import DigestRow, SubscriberRow, TopicRow
 from digest.values import Digest, ServiceKind
 from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
-from digest.web.forms import Form, first, form_of
+from digest.web.forms import Form, FormBody, first
 from digest.web.pages import Pages, zone_choices
 from subscribers import leaving, preferences, signup
 from subscribers.addresses import masked, normalise
@@ -83,8 +84,6 @@ ADDRESS_SENT = message(
     "We write to %(address)s. Once you press the button in that mail, it is your address; until then, nothing changes."
 )
 
-FormBody = Annotated[Form, Depends(form_of)]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
@@ -115,20 +114,20 @@ def routes(pages: Pages, honoured: frozenset[str] = HONOURED) -> APIRouter:
         ("/address/{token}", desk.confirm_address),
     ]  # fmt: skip
     for path, look in looks:
-        router.add_api_route(path, _looking(look), methods=["GET", "HEAD"])
+        router.add_api_route(path, looking(look), methods=["GET", "HEAD"])
     for path, act in acts:
-        router.add_api_route(path, _acting(act), methods=["POST"])
+        router.add_api_route(path, acting(act), methods=["POST"])
     return router
 
 
-def _looking(look: Any) -> Any:
+def looking(look: Any) -> Any:
     def handle(request: Request, token: str) -> Response:
         return cast("Response", look(request, token))
 
     return handle
 
 
-def _acting(act: Any) -> Any:
+def acting(act: Any) -> Any:
     def handle(request: Request, token: str, form: FormBody) -> Response:
         return cast("Response", act(request, token, form))
 
@@ -265,7 +264,7 @@ class Managing:
             "chosen_language": shown.language, "zone": shown.zone, "zones": _with(shown.zone),
             "action": self.pages.here(press.links.own(reader.token)) if own else path(reader), "new_email": "",
             "access": path(reader, "access"), "wording": _own_wording(spoken).words,
-            "move": self.pages.here(press.links.own(reader.token)) + "/address",
+            "below": self.pages.here(press.links.own(reader.token)),
             **names,
         }  # fmt: skip
         address = {"email": reader.email} if own else {}
@@ -470,6 +469,8 @@ class Managing:
                 return self.pages.unknown(request)
             bearer, moved = reader.bearer, True
             if bearer.used_at is None:
+                before = address_hash(self.pages.press.keys.hash_key, normalise(reader.email).key)
+                traces.adopt(session.connection(), reader.id, before)
                 address = normalise(bearer.email)
                 moved = preferences.move(session.connection(), reader.id, address, bearer.email_hash, now=now)
             if moved and bearer.used_at is None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from digest.database import people_first
 from digest.press import Press
-from digest.web import joining, managing, reading
+from digest.web import joining, managing, own_data, reading
 from digest.web.pages import Pages
 
 
@@ -17,5 +17,6 @@ def router(press: Press, clock: Callable[[], datetime], *, honoured: frozenset[s
     pages, whole = Pages(replace(press, engine=people_first(press.engine)), clock), APIRouter()
     whole.include_router(joining.routes(pages))
     whole.include_router(managing.routes(pages, honoured))
+    whole.include_router(own_data.routes(pages, honoured))
     whole.include_router(reading.routes(pages))
     return whole

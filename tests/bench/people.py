@@ -52,26 +52,34 @@ def at_once(folder: Path, file: Path) -> Iterator[Figure]:
 
 
 def broken_off_twice(folder: Path, file: Path) -> Iterator[Figure]:
-    database, chance = prepared(folder / "killed.sqlite"), random.Random(7)
+    database, seed = prepared(folder / "killed.sqlite"), random.randrange(10**6)
+    chance = random.Random(seed)
     start = time.perf_counter()
-    places = [killed(database, file, chance.randint(low, low + 250_000)) for low in (200_000, 550_000)]
+    lives = [killed(database, file, chance.randint(low, low + 250_000), chance) for low in (100_000, 550_000)]
     said = json.loads(subprocess.run(command("bring", database, file), capture_output=True, check=True).stdout)
     seconds = time.perf_counter() - start
     counts = {name: said[name] for name in WANTED}
-    whole = is_whole(database, counts) and said["resumed_at"] == places[-1]
-    yield Figure("the same, killed twice and resumed, in all", seconds, "s", "90 or less", seconds <= 90)
-    yield Figure("readers there are then, and the same counts", present(database), "readers", "989,999", whole)
+    places, most = [place for place, _ in lives], max(said["memory"], *(used for _, used in lives))
+    whole = is_whole(database, counts) and said["resumed_at"] == places[-1] > places[0] > 0
+    yield Figure(
+        f"the same, killed at {places[0]:,} and {places[1]:,}, in all", seconds, "s", "90 or less", seconds <= 90
+    )
+    yield Figure("memory of its three processes at most", most, "MB", f"{ROOM} or less", most <= ROOM)
+    yield Figure(
+        f"readers there are then, the same counts (seed {seed})", present(database), "readers", "989,999", whole
+    )
 
 
-def killed(database: Path, file: Path, beyond: int) -> int:
-    """Kill an import at some moment after so many lines; the line its bookmark then is at."""
+def killed(database: Path, file: Path, beyond: int, chance: random.Random) -> tuple[int, float]:
+    """Kill an import at some moment after so many lines; the line its bookmark then is at, and the memory it took."""
     process = subprocess.Popen(
         command("bring", database, file), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     for line in process.stderr:
         if int(line) >= beyond:
             break
-    time.sleep(random.Random(beyond).uniform(0, 0.3))
+    time.sleep(chance.uniform(0, 0.3))
+    used = memory(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     process.stderr.close()
@@ -79,7 +87,7 @@ def killed(database: Path, file: Path, beyond: int) -> int:
     with engine.connect() as connection:
         lines = connection.execute(select(TABLES["import_run"].c.lines)).scalar_one()
     engine.dispose()
-    return lines
+    return lines, used
 
 
 def out_again(folder: Path) -> Iterator[Figure]:
@@ -164,8 +172,9 @@ def take(engine: Engine, file: Path) -> dict[str, int]:
         return {"written": write_people(out, people(session.connection(), digests={1: "global"}), "csv")}
 
 
-def memory() -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+def memory(process: int | str = "self") -> float:
+    """The most it ever took, in MB."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

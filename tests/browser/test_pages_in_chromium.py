@@ -3,6 +3,7 @@ Readers' pages in real Chromium: the whole path, every page readable by everyone
 languages; and all of it by keyboard, without a script.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -170,6 +171,30 @@ def test_the_whole_path_breaks_no_rule_at_all(browser, house, language):
     visit.context.close()
     assert not [fault for fault in visit.faults if "404 (Not Found)" not in fault and "429" not in fault]
     assert len(visit.seen) >= 22
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_reader_takes_their_data_along_and_is_erased_without_a_rule_broken(browser, house, language):
+    visit = Visit(browser, house, language)
+    page, mine = visit.page, house.subscribe("ana@example.net", language=language)
+    house.client.post(f"{mine}/access")
+    own = house.link("ana@example.net")
+    visit.go(own)
+    visit.look("own")
+    with page.expect_download() as loading:
+        page.click(f"form[action='{own}/data'] button")
+    assert loading.value.suggested_filename == "my-data.json"
+    assert json.loads(Path(loading.value.path()).read_text(encoding="utf-8"))["email"] == "ana@example.net"
+    visit.press(f"a[href='{own}/erase']")
+    visit.look("erase")
+    assert len(house.rows("subscriber")) == 1, "nothing was pressed yet"
+    assert page.locator("button").count() == 1
+    visit.press("button")
+    visit.look("erased")
+    assert not house.rows("subscriber")
+    visit.context.close()
+    assert not visit.faults
+    assert visit.seen == ["own", "erase", "erased"]
 
 
 def test_it_all_works_by_keyboard_and_without_a_script(browser, house):

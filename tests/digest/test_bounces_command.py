@@ -68,7 +68,7 @@ MAILS = tuple(
         bounced(name(1)),
     )
 )
-"""Of this day: what happened more than 30 days ago is not heard."""
+"""Of this day: what happened longer ago than events are kept is not heard."""
 
 STATES = ["bounced", "bounced", "bounced", "accepted", "complained", "accepted", "accepted", "accepted"]
 
@@ -129,7 +129,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(digest, engine, tmp_path):
 def test_what_is_too_old_to_be_known_again_is_left(digest, engine):
     long_ago = MAILS[0].replace(TODAY, b"Mon, 23 Nov 2020 06:00:00 +0000")
     _, counts = outcomes(digest("bounces", "read", "-", "--json", stdin=long_ago))
-    assert counts == {("bounce", "left: it happened more than 30 days ago"): 1}
+    assert counts == {("bounce", "left: it happened longer ago than events are kept"): 1}
     assert states(engine) == ["accepted"] * READERS
 
 

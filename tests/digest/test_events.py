@@ -19,7 +19,9 @@ from digest.database import open_engine, writing
 from digest.deliveries import balance_of, claim, decide, deliver, mark, record, recover, settle
 from digest.delivery_ids import LENGTH, delivery_id, delivery_token
 from digest.errors import StorageError
-from digest.events import KEPT, Outcome, _Hearing, hear, upkeep
+from digest.events import Outcome, _Hearing, adopt, hear
+from digest.retention import swept
+from digest.settings import Settings
 from digest.values import DeliveryState, Event, EventKind, Receipt
 from subscribers.tokens import address_hash
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers, set_wish, suppress
@@ -29,6 +31,7 @@ AT = NOW.timestamp()
 POLICY = Policy(soft_bounces=3, soft_days=10)
 HARD = ("bounced", True)
 SOFT = ("bounced", False)
+KEPT = timedelta(days=POLICY.event_days)
 
 
 def table(engine, which, *columns):
@@ -304,10 +307,10 @@ def test_a_delivery_that_is_not_known_here_is_kept_aside_and_heard_once_it_is(en
     heard = told(engine, event(1, HARD), event(2, "delivered"), event(1, "delivered", delivery=name(1, opened=5)))
     assert heard.outcomes == [Outcome.ASIDE] * 3
     assert {row.number for row in table(engine, "event", "number")} == {None}
-    assert upkeep(engine, keys=KEYS, policy=POLICY, now=NOW) == 0
+    assert adopt(engine, keys=KEYS, policy=POLICY, now=NOW) == 0
     sent(engine, 3)
     assert told(engine, event(1, HARD)).outcomes == [Outcome.AGAIN]
-    assert upkeep(engine, keys=KEYS, policy=POLICY, now=NOW) == 2
+    assert adopt(engine, keys=KEYS, policy=POLICY, now=NOW) == 2
     assert states(engine) == ["bounced", "delivered", "accepted"]
     assert suppressed(engine).keys() == {hash_of(1)}
     assert sorted(table(engine, "event", "number", "delivery"), key=str) == [
@@ -315,7 +318,7 @@ def test_a_delivery_that_is_not_known_here_is_kept_aside_and_heard_once_it_is(en
         (2, ""),
         (None, name(1, opened=5)),
     ]
-    assert upkeep(engine, keys=KEYS, policy=POLICY, now=NOW) == 0
+    assert adopt(engine, keys=KEYS, policy=POLICY, now=NOW) == 0
 
 
 def test_events_about_an_earlier_database_of_this_house_do_not_touch_the_mailing_that_has_its_number_now(engine):
@@ -329,7 +332,7 @@ def test_many_kept_aside_are_gone_through_in_turns(sqlite_engine, monkeypatch):
     monkeypatch.setattr("digest.events.SOME", 7)
     told(sqlite_engine, *[event(n, "delivered") for n in range(1, 31)])
     sent(sqlite_engine, 20)
-    assert upkeep(sqlite_engine, keys=KEYS, policy=POLICY, now=NOW) == 20
+    assert adopt(sqlite_engine, keys=KEYS, policy=POLICY, now=NOW) == 20
     assert states(sqlite_engine) == ["delivered"] * 20
 
 
@@ -337,7 +340,7 @@ def test_events_are_forgotten_after_thirty_days_and_what_they_did_stays(engine):
     sent(engine, 2)
     told(engine, event(1, HARD))
     told(engine, event(2, "delivered"), now=NOW + timedelta(days=2))
-    upkeep(engine, keys=KEYS, policy=POLICY, now=NOW + KEPT + timedelta(days=1))
+    swept(engine, Settings(), now=NOW + KEPT + timedelta(days=1))
     assert [row.number for row in table(engine, "event", "number")] == [2]
     assert states(engine) == ["bounced", "delivered"]
     assert suppressed(engine).keys() == {hash_of(1)}
@@ -351,7 +354,7 @@ def test_what_happened_so_long_ago_that_nobody_would_know_it_again_is_left(engin
     sent(engine, 1)
     told(engine, event(1, HARD))
     much_later = NOW + KEPT + timedelta(days=1)
-    upkeep(engine, keys=KEYS, policy=POLICY, now=much_later)
+    swept(engine, Settings(), now=much_later)
     with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM suppression")
     assert told(engine, event(1, HARD), now=much_later).outcomes == [Outcome.OLD]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,10 @@ from digest import persons, press
 from digest.consequences import Policy
 from digest.database import migrate, open_engine, scrub, writing
 from digest.deliveries import balance_of, claim, deliver, mark, settle
+from digest.deliveries.services import open_service
 from digest.delivery_ids import delivery_id
 from digest.errors import NotFoundError, NotReadyError, StorageError
-from digest.events import hear
+from digest.events import adopt, hear
 from digest.models import EditionRow, EventRow
 from digest.press import Press
 from digest.settings import Settings
@@ -24,6 +26,7 @@ from digest.transports.outbox import Outbox
 from digest.values import Event, EventKind
 from subscribers.erasure import pointing_at_subscribers
 from subscribers.exchange import import_csv
+from subscribers.signup import MessageWanted
 from subscribers.suppressions import Why, suppress
 from subscribers.tokens import address_hash
 from tests.newsroom import KEYS, NOW, PLACE, Morning, deliveries_of, morning, opened, readers, set_wish
@@ -292,6 +295,61 @@ def test_what_a_provider_tells_later_of_somebody_erased_changes_nothing_but_the_
     (delivery,) = deliveries_of(house.engine)
     assert (delivery.state, delivery.subscriber_id < 0) == ("bounced", True)
     assert persons.everything_of(house, ADDRESS, now=NOW)["events"] == []
+
+
+def test_a_server_s_words_about_somebody_erased_are_not_kept(house, tmp_path):
+    """They repeat the address more often than not."""
+    edition = morning(house.engine)
+    bring(house, tmp_path)
+    mailing, said = sent(house, edition), "550 <wilhelmina.quist@example.net> no such user"
+    (delivery,) = deliveries_of(house.engine)
+    name = delivery_id(KEYS.hash_key, mailing=mailing, number=delivery.number, opened=int(NOW.timestamp()))
+    bounce = Event(name, EventKind.BOUNCED, NOW.timestamp(), permanent=True, reason=said)
+    aside = {"key": b"a" * 16, "provider": "smtp", "kind": "deferred", "at": NOW.timestamp(), "heard_at": NOW.timestamp(),
+             "delivery": name, "target": "", "permanent": False, "machine": False, "link": "", "reason": said}  # fmt: skip
+    persons.erase(house, ADDRESS, who="ana", now=NOW)
+    with house.engine.begin() as connection:
+        connection.execute(TABLES["event"].insert().values(**aside))
+    hear(house.engine, [bounce], keys=KEYS, provider="smtp", policy=Policy(5, 30), now=NOW)
+    assert adopt(house.engine, keys=KEYS, policy=Policy(5, 30), now=NOW) == 1
+    with house.engine.connect() as connection:
+        assert connection.execute(select(TABLES["event"].c.reason)).scalars().all() == ["", ""]
+        everything = [str(one) for table in TABLES.values() for one in connection.execute(select(table))]
+    assert not [one for one in everything if "ilhelmina" in one]
+
+
+def test_who_never_confirmed_is_known_and_erased_too(house):
+    morning(house.engine)
+    hashed = address_hash(KEYS.hash_key, "wilhelmina.quist@example.net")
+    asked = {"email": "Wilhelmina.Quist@example.net", "email_key": "wilhelmina.quist@example.net", "email_hash": hashed,
+             "digest_id": 1, "language": "en", "zone": "UTC", "asked_at": NOW, "source": "page", "wording": "v"}  # fmt: skip
+    with house.engine.begin() as connection:
+        connection.execute(TABLES["signup"].insert().values(**asked))
+        open_service(
+            connection,
+            MessageWanted(kind="confirm", email=asked["email"], email_hash=hashed, digest_id=1, language="en"),
+            proof_id=1, transport="outbox", now=NOW,
+        )  # fmt: skip
+    found = persons.everything_of(house, ADDRESS, now=NOW)
+    assert (found["signups"][0]["digest"], len(found["deliveries"])) == ("global", 1)
+    assert persons.erase(house, ADDRESS, who="ana", now=NOW) == persons.Erasure(known=True, deliveries=1)
+    with house.engine.connect() as connection:
+        everything = [str(one) for table in TABLES.values() for one in connection.execute(select(table))]
+    assert not [one for one in everything if "uist@" in one]
+    assert deliveries_of(house.engine)[0].target == ""
+    assert not persons.erase(house, ADDRESS, who="ana", now=NOW).known
+
+
+def test_subscribers_are_deleted_in_one_place_alone_which_forgets_whose_deliveries_they_were():
+    """A deletion anywhere else would leave deliveries to a number that SQLite gives to somebody else."""
+    house = Path(persons.__file__).parents[1]
+    sources = {file.relative_to(house).as_posix(): file.read_text("utf-8") for file in house.glob("*/**/*.py")}
+    code = {name: text for name, text in sources.items() if name.startswith(("digest/", "subscribers/"))}
+    deleting = re.compile(r"PEOPLE\.delete\(|delete\(SubscriberRow|DELETE FROM subscriber\b|SUBSCRIBERS?\.delete\(")
+    assert [name for name, text in code.items() if deleting.search(text)] == ["subscribers/erasure.py"]
+    assert [name for name, text in code.items() if "erasure.erase(" in text] == ["digest/persons.py"]
+    erasing = code["digest/persons.py"].partition("def erase(")[2]
+    assert "traces.forget(" in erasing.partition("erasure.erase(")[0]
 
 
 def test_what_the_audit_knew_of_somebody_erased_is_nobodys_too(house, tmp_path):

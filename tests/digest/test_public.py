@@ -261,7 +261,8 @@ def test_twenty_looks_at_every_link_in_every_mail_change_nothing(house):
 WAYS = (
     ("GET", "/m/{}"), ("POST", "/m/{}"), ("GET", "/m/{}/pause"), ("POST", "/m/{}/pause"), ("POST", "/m/{}/resume"),
     ("GET", "/m/{}/leave"), ("POST", "/m/{}/leave"), ("POST", "/m/{}/undo"), ("POST", "/m/{}/why"), ("POST", "/m/{}/access"),
-    ("GET", "/own/{}"), ("POST", "/own/{}"), ("POST", "/own/{}/address"), ("GET", "/confirm/{}"), ("POST", "/confirm/{}"),
+    ("GET", "/own/{}"), ("POST", "/own/{}"), ("POST", "/own/{}/address"), ("POST", "/own/{}/data"), ("GET", "/own/{}/erase"),
+    ("POST", "/own/{}/erase"), ("GET", "/confirm/{}"), ("POST", "/confirm/{}"),
     ("GET", "/address/{}"), ("POST", "/address/{}"),
 )  # fmt: skip
 OWN_WAYS = {"token": "/m/", "access": "/own/", "confirm": "/confirm/", "address": "/address/"}

@@ -152,7 +152,7 @@ def test_the_short_way_for_plain_readers_says_what_the_careful_way_says(name, ad
         return
     if _plain(one):
         _, values = LETTER._carefully(one)
-        assert json.loads(LETTER.slip(one).text) == json.loads(LETTER._form % values)
+        assert json.loads(LETTER.slip(one).text) == json.loads(LETTER._filled(values))
 
 
 def test_everyday_readers_go_the_short_way():

@@ -25,6 +25,7 @@ from digest.models import ServiceRow, SuppressionRow
 from digest.paths import template_folders
 from digest.press import Press, deliver_services
 from digest.render import Printer
+from digest.retention import swept
 from digest.services import Services, proof
 from digest.settings import Settings
 from digest.values import DeliveryState, Event, EventKind, MailingState, Receipt, Recipient, ServiceKind
@@ -355,10 +356,10 @@ def test_after_a_week_their_addresses_are_gone_and_only_a_welcome_s_link_still_l
     (ana,) = readers(house.engine, 1)
     made = post(house, *[wanted(kind, subscriber=ana) for kind in ServiceKind])
     send(house)
-    press.tidy(house, now=NOW + KEPT - timedelta(seconds=1))
+    swept(house.engine, house.settings, now=NOW + KEPT - timedelta(seconds=1))
     with reading(house.engine) as session:
         assert session.scalar(select(func.count()).select_from(TABLE["service"])) == 4
-    press.tidy(house, now=NOW + KEPT)
+    swept(house.engine, house.settings, now=NOW + KEPT)
     with reading(house.engine) as session:
         (left,) = session.exec(rows(ServiceRow)).all()
         assert (left.kind, left.email) == ("welcome", "")

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digest import tracking
-from digest.database import reading, writing
+from digest import retention, tracking
+from digest.database import reading
 from digest.deliveries import claim
 from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_id, delivery_token
 from digest.machines import AN_OPEN
+from digest.settings import Settings
 from digest.tracking import Place, Told
 from subscribers.segments import PEOPLE, Names, compile_rule
 from tests.newsroom import KEYS, NOW, morning, opened, readers
@@ -234,13 +235,12 @@ def test_who_did_what_is_forgotten_in_time_and_the_counts_stay(sent):
     tracking.write(sent, [visit(sent, 1, AN_OPEN, at=old), visit(sent, 1, AN_OPEN)], mode="personal")
     tracking.hear(sent, KEYS, [told(1)], provider="sendgrid", mode="aggregate", now=LATER - timedelta(days=4))
     before = everything(sent, but={"deed", "told_once"})
-    with writing(sent) as session:
-        assert tracking.sweep(session, now=LATER, days=90) == 1
+    took = retention.swept(sent, Settings(_env_file=None), now=LATER)
+    assert (took["who opened and clicked"], took["opens and clicks told once"]) == (1, 1)
     assert [row.at for row in rows(sent, "deed")] == [AT]
     assert rows(sent, "told_once") == []
     assert everything(sent, but={"deed", "told_once"}) == before
-    with writing(sent) as session:
-        assert tracking.sweep(session, now=LATER, days=90) == 0
+    assert retention.swept(sent, Settings(_env_file=None), now=LATER)["who opened and clicked"] == 0
 
 
 def test_figures_tell_people_and_machines_apart(sent):

@@ -231,18 +231,7 @@ def test_after_a_week_a_sign_up_is_gone(house):
     ask(house)
     week = NOW + signup.KEPT
     assert confirm(house, now=week) is None
-    with writing(house) as session:
-        assert signup.purge(session.connection(), now=week - timedelta(seconds=1)) == 0
-        assert signup.purge(session.connection(), now=week) == 1
-    assert not rows(house, "signup")
-    assert not rows(house, "signup_count")
-
-
-def test_a_purge_does_not_let_a_mailbox_be_asked_twice_a_day(house):
-    ask(house)
-    with writing(house) as session:
-        signup.purge(session.connection(), now=NOW + timedelta(hours=23))
-    assert not ask(house, now=NOW + timedelta(hours=23)).wanted
+    assert confirm(house, now=week - timedelta(seconds=1)) is not None
 
 
 def test_what_waits_for_a_mailbox_can_be_forgotten(house):
