@@ -523,6 +523,14 @@ def editions_show(
     desk.show(door.home, digest, edition, as_json=as_json)
 
 
+@app.command("stats")
+def stats_(digest: Slug, edition: Which = "latest", as_json: Json = False) -> None:
+    """How often an edition was opened, and which links were followed. Example: digest stats global 2026-11-23"""
+    from digest.commands import stats
+
+    stats.show(door.home, digest, edition, as_json=as_json)
+
+
 @editions_app.command("reword")
 def editions_reword(
     slot: Annotated[int, typer.Argument(help="Which place, 1 first.")],

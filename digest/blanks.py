@@ -159,7 +159,7 @@ def _to(recipient: Recipient) -> bytes:
 
 def is_plain(recipient: Recipient) -> bool:
     """True when the reader's name and address read the same in a header, in text, in HTML and in quoted-printable."""
-    _, _, address, name, _, _ = recipient
+    _, _, address, name, _, _, _ = recipient
     short = len(name) <= LONGEST_NAME and len(address) <= LONGEST_PLAIN
     return short and _PLAIN_READER.fullmatch(f"{name}\n{address}") is not None
 
@@ -169,24 +169,30 @@ PLAIN_READER = r"(?:[A-Za-z0-9]+(?: [A-Za-z0-9]+)*)?\n[A-Za-z0-9][A-Za-z0-9.+_-]
 """A plain reader's name, and in the next line their address with its domain; both have their greatest length."""
 _PLAIN_READER = re.compile(PLAIN_READER)
 
-PLAIN_FIELDS = ("token", "delivery_id", "date", "mailbox", "comma_name", "address")
+PLAIN_FIELDS = ("token", "delivery_id", "date", "mailbox", "comma_name", "address", "trail")
 
 
 def plain_values(recipient: Recipient) -> tuple[bytes, ...] | None:
     """
-    What fills a blank of each of PLAIN_FIELDS, whatever its context; None for a reader whose values need escaping.
+    What fills a blank of each of PLAIN_FIELDS but the trail, whatever its context; None for a reader whose values need escaping.
 
     Most readers are plain, and for them this is several times quicker than a fill for each context.
     """
     if not is_plain(recipient):
         return None
-    _, delivery_id, address, name, token, date = recipient
+    _, delivery_id, address, name, token, date, _ = recipient
     reach, comma = (f"{name} <{address}>", f", {name}") if name else (address, "")
     return token.encode(), delivery_id.encode(), date.encode(), reach.encode(), comma.encode(), address.encode()
 
 
+def tracked_values(recipient: Recipient) -> tuple[bytes, ...] | None:
+    """The same with the trail, for a message that has tracked links: others do not pay for it."""
+    plain = plain_values(recipient)
+    return (*plain, recipient.trail.encode()) if plain else None
+
+
 FILLS: Mapping[Blank, Fill] = {
-    **{Blank(field, "raw"): _raw(field) for field in ("token", "delivery_id", "date")},
+    **{Blank(field, "raw"): _raw(field) for field in ("token", "delivery_id", "date", "trail")},
     Blank("mailbox", "header"): _to,
     **{
         Blank(field, context): _escaped(value, encode)
@@ -196,5 +202,5 @@ FILLS: Mapping[Blank, Fill] = {
 }
 """Every blank there is. `comma_name` is ", Ana" or nothing, so that a greeting reads well with and without a name."""
 
-ROOM = {"token": 40, "comma_name": 9 * LONGEST_NAME + 2, "address": 320}
+ROOM = {"token": 40, "trail": 40, "comma_name": 9 * LONGEST_NAME + 2, "address": 320}
 """Bytes at most that a blank puts into a line of the body, for folding around it."""

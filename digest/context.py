@@ -1,7 +1,8 @@
 """What templates may name: an edition turned into words, links and colours. templates/README.md is its reader's side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from digest.languages import Words, direction, message, primary, same_language
@@ -36,7 +37,7 @@ class StoryView:
 
     `lang` is empty where the story speaks the page's language, `dir` where its script runs the page's way. `image` is empty unless its host is allowed.
     `position` is its place on the edition's page, `number` its place here, which a topic profile may have changed.
-    `story_url` is the story's own address, `url` the same with the publisher's UTM settings.
+    `story_url` is the story's own address, `url` the same with the publisher's UTM settings, in a tracked mail through us.
     """
 
     position: int
@@ -58,7 +59,11 @@ class StoryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """What differs by reader, as marks: `comma_name` is ", Ana" or nothing."""
+    """
+    What differs by reader, as marks: `comma_name` is ", Ana" or nothing.
+
+    `pixel` and `trap` are empty where nothing is tracked: a picture of one point, and a link that no person sees.
+    """
 
     comma_name: str
     address: str
@@ -66,6 +71,8 @@ class Reader:
     leave_by_mail: str
     pause: str
     preferences: str
+    pixel: str = ""
+    trap: str = ""
 
 
 def reader(edition: Edition, links: Links, mark: Mapping[str, str]) -> Reader:
@@ -76,12 +83,21 @@ def reader(edition: Edition, links: Links, mark: Mapping[str, str]) -> Reader:
     )  # fmt: skip
 
 
-def context(edition: Edition, variant: Variant, words: Words) -> dict[str, object]:
-    """Every name that is the same for all readers of a variant."""
+Through = Callable[[int, str], str]
+"""What a link becomes by its number and address: itself, or one that leads there through us."""
+
+
+def directly(_number: int, url: str) -> str:
+    return url
+
+
+def context(edition: Edition, variant: Variant, words: Words, through: Through = directly) -> dict[str, object]:
+    """Every name that is the same for all readers of a variant. `through`: number 0 is the edition's page, then the stories."""
     # Without a catalogue the page speaks English, and says so; its stories then say theirs.
     language = variant.language if same_language(variant.language, words.language) else words.language
     stories = tuple(
-        _story(edition, number, slot, language, words) for number, slot in enumerate(edition.slots, start=1)
+        _story(edition, number, slot, language, words, partial(through, slot.position))  # in every order the same link
+        for number, slot in enumerate(edition.slots, start=1)
     )
     told = TOLD.get(variant.look, TOLD["standard"])
     return {
@@ -99,11 +115,13 @@ def context(edition: Edition, variant: Variant, words: Words) -> dict[str, objec
         "also": stories[told:],
         "pictured": bool(told and stories and stories[0].image),
         "shared": tuple(story for story in stories[:told] if story.share),
-        "web_url": edition.web_url,
+        "web_url": through(0, edition.web_url),
     }
 
 
-def _story(edition: Edition, number: int, slot: Slot, language: str, words: Words) -> StoryView:
+def _story(
+    edition: Edition, number: int, slot: Slot, language: str, words: Words, through: Callable[[str], str]
+) -> StoryView:
     same = same_language(slot.language, language)
     runs = direction(language if same else slot.language)
     link = slot.url if len(slot.url) <= LONGEST_URL else anchor(edition.web_url, slot.position)
@@ -111,7 +129,7 @@ def _story(edition: Edition, number: int, slot: Slot, language: str, words: Word
     allowed = image_allowed(slot.image, edition.digest.image_hosts)
     return StoryView(
         position=slot.position, number=number, kicker=slot.kicker, update=slot.update, headline=slot.headline, teaser=slot.teaser,
-        url=tagged(link, utm_of(edition)) if link == slot.url else link, story_url=slot.url,
+        url=through(tagged(link, utm_of(edition)) if link == slot.url else link), story_url=slot.url,
         anchor=anchor(edition.web_url, slot.position), minutes=slot.minutes,
         image=slot.image if allowed else "", image_alt=slot.image_alt if allowed else "",
         lang="" if same else slot.language, dir="" if runs == direction(language) else runs,

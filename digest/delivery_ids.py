@@ -26,6 +26,9 @@ _SIZE = _HEAD + _TOKEN.size
 PURPOSE = "token"
 """What a link in an edition or a welcome is for. Those of other service messages are for one thing each: see `purpose_of`."""
 
+OWN_TRAIL, TRAIL, PREVIEW_TRAIL = "own trail", "trail", "preview trail"
+"""What tracked links carry: a delivery (mailing, number), or an edition (id, version), which is nobody's; in a preview, too."""
+
 LENGTH = 2 * _ID.size  # hexadecimal digits of an id
 TOKEN_LENGTH = _SIZE // 3 * 4  # signs of a token
 _TO_URL = bytes.maketrans(b"+/", b"-_")

@@ -70,6 +70,20 @@ HOLDINGS: Mapping[str, Holding] = {
         what="opens and clicks by the day, of those who agreed", since="day", until=LASTS,
         personal={"subscriber_id": "whose", "kind": "opened or clicked", "day": "when", "number": "how often"},
     ),
+    "deed": Holding(
+        what="opens and clicks one by one, of those who agreed", since="at", other="id",
+        personal={
+            "subscriber_id": "whose", "edition_id": "of which edition", "kind": "opened or clicked", "link": "which link",
+            "at": "when", "machine": "whether a machine did it for them", "why": "how that is known", "source": "who told",
+        },
+    ),
+    "tracking_consent": Holding(
+        what="consents to be counted by name", since="at", until=LASTS + ", or take it back",
+        personal={
+            "subscriber_id": "whose", "at": "proof of consent", "source": "proof: where they agreed",
+            "wording": "proof: to which words", "proof": "proof: by which mail's link",
+        },
+    ),
     "signup": Holding(
         what="sign-ups not confirmed", since="asked_at", other="id",
         personal={
@@ -175,11 +189,14 @@ HOLDINGS: Mapping[str, Holding] = {
     "proof": Holding(
         what="proofs, with blanks where a reader's name goes",
         other="id edition_id version channel segment language profile look subject preheader html text push compiled blanks"
-        " content_hash printed_at",
+        " content_hash printed_at tracked",
     ),
+    "link": Holding(what="where an edition's links lead", other="edition_id version number url trap"),
+    "tally": Holding(what="opens and clicks of an edition, nobody's", other="edition_id kind link machine source number"),
+    "told_once": Holding(what="what providers told of opens and clicks, nobody's", other="key heard_at"),
     "mailing": Holding(
         what="mailings",
-        other="id month kind edition_id version state candidates generation date expires_at filled_at finished_at reason",
+        other="id month kind edition_id version state candidates generation date expires_at filled_at finished_at reason tracking",
     ),
     "batch": Holding(
         what="batches of deliveries",

@@ -13,9 +13,14 @@ SAFE_IN_VALUE = ":/?=@,~"
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses under the installation's base URL, which is a setting and never what a request said."""
+    """
+    Addresses under the installation's base URL, which is a setting and never what a request said.
+
+    `tracked`: the stories of a mail are reached through us, so that clicks can be counted.
+    """
 
     base_url: str
+    tracked: bool = False
 
     def edition(self, digest: str, on: date, kind: str = EditionKind.DAILY, name: str = "") -> str:
         """Where an edition is read in a browser: /e/global/2025-03-06, or .../2025-03-06-breaking-name."""
@@ -44,6 +49,14 @@ class Links:
 
     def pause(self, token: str) -> str:
         return f"{self.base_url}/m/{token}/pause"
+
+    def followed(self, trail: str, number: int) -> str:
+        """Through us to the edition's link of that number, and nowhere else."""
+        return f"{self.base_url}/t/{trail}/{number}"
+
+    def pixel(self, trail: str) -> str:
+        """A picture of one point, by which a mail program says that it shows the mail."""
+        return f"{self.base_url}/t/{trail}/seen.gif"
 
     def leave(self, token: str) -> str:
         """A page with one button; the same address takes the mail provider's one-click POST (RFC 8058)."""

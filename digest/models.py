@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -29,10 +30,12 @@ from digest.values import (
     StationState,
 )
 from subscribers.models import (  # one metadata holds every table of the house
+    ACTIVITIES,
     CHANNELS,
     EMPTY,
     ActivityRow,
     CountRow,
+    DeedRow,
     ImportRow,
     SegmentRow,
     SignupRow,
@@ -40,19 +43,23 @@ from subscribers.models import (  # one metadata holds every table of the house
     SubscriberTopicRow,
     SubscriptionRow,
     SuppressionRow,
+    TrackingConsentRow,
     WordingRow,
     one_of,
 )
 
 __all__ = [
-    "ActivityRow", "AlarmRow", "AuditRow", "BatchRow", "CadenceRow", "ClusterRow", "CountRow", "DeliveryRow", "DigestRow", "EditionRow",
-    "EditionVersionRow", "EventRow", "ImportRow", "LeaderRow", "MailingRow", "ProofRow", "QuietRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow",
-    "SourceRow", "StationRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow", "TopicRow", "WordingRow",
+    "ActivityRow", "AlarmRow", "AuditRow", "BatchRow", "CadenceRow", "ClusterRow", "CountRow", "DeedRow", "DeliveryRow",
+    "DigestRow", "EditionRow", "EditionVersionRow", "EventRow", "ImportRow", "LeaderRow", "LinkRow", "MailingRow", "OnceRow",
+    "ProofRow", "QuietRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow", "SourceRow", "StationRow",
+    "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow", "TallyRow", "TopicRow",
+    "TrackingConsentRow", "WordingRow",
 ]  # fmt: skip
 
 
 ZERO = {"server_default": text("0")}
 """As EMPTY, for numbers."""
+TRACKING = ("off", "aggregate", "personal")
 
 
 def _json(default: type[list[Any]] | type[dict[str, Any]]) -> Any:
@@ -405,6 +412,50 @@ class ProofRow(SQLModel, table=True):
     blanks: int = 0
     content_hash: str = Field(max_length=64)
     printed_at: datetime
+    tracked: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # its links lead through us
+
+
+class LinkRow(SQLModel, table=True):
+    """
+    Where a tracked link of an edition leads, kept for as long as anybody may click it: a redirect goes nowhere else.
+
+    Number 0 is the edition's page, then come the slots by position. `trap`: a link that no person sees.
+    """
+
+    __tablename__ = "link"
+
+    edition_id: int = Field(foreign_key="edition.id", primary_key=True, ondelete="CASCADE")
+    version: int = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    url: str = Field(max_length=4000)
+    trap: bool = False
+
+
+class TallyRow(SQLModel, table=True):
+    """
+    How often an edition was opened, and its links followed: nobody's, by people and by machines apart.
+
+    `link` is -1 for opens; `source` as in the table deed. The kind "dropped" is what there was no room to count.
+    """
+
+    __tablename__ = "tally"
+    __table_args__ = (one_of("kind", (*ACTIVITIES, "dropped")),)
+
+    edition_id: int = Field(foreign_key="edition.id", primary_key=True, ondelete="CASCADE")
+    kind: str = Field(max_length=8, primary_key=True)
+    link: int = Field(primary_key=True)
+    machine: bool = Field(primary_key=True)
+    source: str = Field(max_length=16, primary_key=True)
+    number: int
+
+
+class OnceRow(SQLModel, table=True):
+    """An open or click that a provider has told already, by a hash of the provider's own number for it: nobody's."""
+
+    __tablename__ = "told_once"
+
+    key: bytes = Field(sa_column=Column(LargeBinary(16), primary_key=True))
+    heard_at: float = Field(index=True)
 
 
 class MailingRow(SQLModel, table=True):
@@ -415,6 +466,7 @@ class MailingRow(SQLModel, table=True):
         UniqueConstraint("edition_id", name="uq_mailing_edition"),
         one_of("state", tuple(MailingState)),
         one_of("kind", ("edition", "service")),
+        one_of("tracking", TRACKING),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -430,6 +482,8 @@ class MailingRow(SQLModel, table=True):
     filled_at: datetime
     finished_at: datetime | None = None
     reason: str = Field(default="", sa_column_kwargs=EMPTY)  # why it is paused
+    # what its mails were filled for, the same on every attempt; what is counted is decided when somebody opens them
+    tracking: str = Field(default="off", max_length=9, sa_column_kwargs={"server_default": text("'off'")})
 
 
 class ServiceRow(SQLModel, table=True):

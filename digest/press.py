@@ -22,7 +22,7 @@ from sqlmodel import Session, col, select
 
 from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, waves
 from digest.database import reading, writing
-from digest.delivery_ids import delivery_token
+from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.languages import message
 from digest.links import Links
@@ -65,7 +65,7 @@ class Press:
 
     @cached_property
     def links(self) -> Links:
-        return Links(self.settings.base_url)
+        return Links(self.settings.base_url, tracked=self.settings.tracking != "off")
 
     @cached_property
     def services(self) -> Services:
@@ -372,6 +372,7 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
         shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
         rhythm=rhythm,
+        tracking=press.settings.tracking,
     )  # fmt: skip
 
 
@@ -467,7 +468,7 @@ def preview(
     proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language, profile))
     recipient = Recipient(
         number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
-        token=delivery_token(press.keys, 0, 0),
+        token=delivery_token(press.keys, 0, 0), trail=delivery_token(press.keys, edition.id or 0, edition.version, PREVIEW_TRAIL),
     )  # fmt: skip
     message = load_part("channels", channel).fill(proof, recipient)
     if channel != "email":

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Engine, and_, func, literal, not_, select, true
 from sqlmodel import Session, SQLModel, col
@@ -12,11 +12,11 @@ from sqlmodel import select as select_rows
 
 from digest import records, segments
 from digest.database import reading, writing
-from digest.deliveries import Share
+from digest.deliveries import Share, insert_once
 from digest.errors import NotFoundError, NotReadyError
 from digest.languages import languages, primary
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, ProofRow, SegmentRow
+from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, SegmentRow
 from digest.occasions import occasion
 from digest.parts import load_part
 from digest.profiles import MOST, arranged, profile_of, topics_of
@@ -31,8 +31,9 @@ if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from digest.render import Printer
 
 PEOPLE = SQLModel.metadata.tables["subscriber"]
-EVERYONE = ""
-ORDERED = frozenset({"email"})
+LINKS = SQLModel.metadata.tables["link"]
+EVERYONE, EMAIL = "", "email"
+ORDERED = frozenset({EMAIL})
 """Channels that show more than the slots at the top: only there do readers' topics make a difference."""
 
 
@@ -176,12 +177,14 @@ def printed(
     """
     The edition's proofs of its current version, one for each variant wanted now and one web page; those not printed
     yet are printed and kept. `printer` is only called when something must be.
+
+    A mail that was printed while tracking was otherwise is printed again, until the first of them leaves.
     """
     with reading(engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
         needs = [(one.channel, one.variant) for one in wanted(session, digest, settings, now=now, edition=edition)]
         needs.append(("web", Variant(segment=EVERYONE, language=digest.language, look=digest.look)))
-        have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+        have = _fitting(session, edition, links)
         missing = [need for need in needs if need not in have]
         web_url = links.edition(digest.slug, edition.local_date, edition.kind, edition.name)
         copies = {
@@ -190,16 +193,13 @@ def printed(
         }
     if missing:
         fresh = [
-            _row(
-                copies[v.language],
-                load_part("channels", c).proof(_in_order(copies[v.language], v), v, printer(), links),
-                now,
+            load_part("channels", channel).proof(
+                _in_order(copies[variant.language], variant), variant, printer(), links
             )
-            for c, v in missing
+            for channel, variant in missing
         ]
         with writing(engine) as session:
-            taken = {(row.channel, variant_of(row)) for row in proofs_of(session, edition)}
-            session.add_all([row for row in fresh if (row.channel, variant_of(row)) not in taken])
+            _keep(session, edition, fresh, links, now)
     with reading(engine) as session:
         have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
     return [have[need] for need in needs]
@@ -207,6 +207,38 @@ def printed(
 
 def _in_order(edition: Edition, variant: Variant) -> Edition:
     return replace(edition, slots=arranged(edition.slots, variant.profile)) if variant.profile else edition
+
+
+def _fitting(session: Session, edition: EditionRow, links: Links) -> dict[tuple[str, Variant], ProofRow]:
+    """The proofs there are, but for mails whose links are not what they should be now."""
+    have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    if _has_left(session, edition):
+        return have
+    return {which: row for which, row in have.items() if row.channel != EMAIL or row.tracked == links.tracked}
+
+
+def _has_left(session: Session, edition: EditionRow) -> bool:
+    return session.exec(select_rows(MailingRow.id).where(MailingRow.edition_id == edition.id)).first() is not None
+
+
+def _keep(session: Session, edition: EditionRow, fresh: Sequence[Proof], links: Links, now: datetime) -> None:
+    """What was printed, unless another process was first; and where its links lead."""
+    there = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    fitting = _fitting(session, edition, links)
+    for proof in fresh:
+        which = proof.channel, proof.variant
+        if which in there and which not in fitting:
+            session.add(there[which].sqlmodel_update(_fields(proof, links, now)))
+        elif which not in there:
+            session.add(ProofRow(edition_id=edition.id, version=edition.version, **_fields(proof, links, now)))
+    leads = {number: url for proof in fresh for number, url in enumerate(proof.links)}
+    rows = [
+        {"edition_id": edition.id, "version": edition.version, "number": number, "url": url, "trap": links.tracked and number == len(leads) - 1}
+        for number, url in leads.items()
+    ]  # fmt: skip
+    if rows:
+        session.flush()
+        session.connection().execute(insert_once(session.connection(), LINKS).on_conflict_do_nothing(), rows)
 
 
 def stored(engine: Engine, edition: EditionRow) -> list[ProofRow]:
@@ -249,14 +281,14 @@ def variant_of(row: ProofRow) -> Variant:
     return Variant(segment=row.segment, language=row.language, profile=row.profile, look=row.look)
 
 
-def _row(edition: Edition, proof: Proof, now: datetime) -> ProofRow:
+def _fields(proof: Proof, links: Links, now: datetime) -> dict[str, Any]:
     variant = proof.variant
-    return ProofRow(
-        edition_id=edition.id, version=edition.version, channel=proof.channel, segment=variant.segment,
-        language=variant.language, profile=variant.profile, look=variant.look, subject=proof.subject,
-        preheader=proof.preheader, html=proof.html, text=proof.text, push=proof.push, compiled=pack(proof.compiled),
-        blanks=proof.compiled.blanks, content_hash=proof.content_hash, printed_at=now,
-    )  # fmt: skip
+    return {
+        "channel": proof.channel, "segment": variant.segment, "language": variant.language, "profile": variant.profile,
+        "look": variant.look, "subject": proof.subject, "preheader": proof.preheader, "html": proof.html, "text": proof.text,
+        "push": proof.push, "compiled": pack(proof.compiled), "blanks": proof.compiled.blanks,
+        "content_hash": proof.content_hash, "printed_at": now, "tracked": links.tracked and proof.channel == EMAIL,
+    }  # fmt: skip
 
 
 def demand_sound(rows: Iterable[ProofRow]) -> None:
@@ -265,7 +297,7 @@ def demand_sound(rows: Iterable[ProofRow]) -> None:
         NotReadyError: a mail is so large that clients would cut it and hide the way out.
     """
     for row in rows:
-        if row.channel == "email" and load_part("channels", "email").size_verdict(row.html) == "refuse":
+        if row.channel == EMAIL and load_part("channels", EMAIL).size_verdict(row.html) == "refuse":
             raise NotReadyError(
                 f"The email in {row.language} has {len(row.html.encode()) / 1000:.0f} KB of HTML: mail clients cut so long "
                 "a one and hide the leave link. Drop a slot, shorten teasers, or use another look."
@@ -277,7 +309,12 @@ def shares(
 ) -> list[Share]:
     """Which part of the audience each printed proof serves, in the segments' order."""
     transports = {"email": settings.email_transport, "push": settings.push_transport}
-    have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
+    tracked = settings.tracking != "off"
+    have = {
+        (row.channel, variant_of(row)): row
+        for row in proofs_of(session, edition)
+        if row.channel != EMAIL or row.tracked == tracked
+    }
     needs = wanted(session, digest, settings, now=now, edition=edition)
     slots, profiles = slot_topics(session, edition), defaultdict[tuple[str, str, str], dict[str, int]](dict)
     for one in needs:

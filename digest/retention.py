@@ -16,10 +16,11 @@ from digest.models import EventRow
 from digest.settings import Settings
 from digest.values import ServiceKind
 
-SIGNUPS, COUNTS, SERVICES, EVENTS = (
-    EventRow.metadata.tables[name] for name in ("signup", "signup_count", "service", "event")
+SIGNUPS, COUNTS, SERVICES, EVENTS, DEEDS, ONCE = (
+    EventRow.metadata.tables[name] for name in ("signup", "signup_count", "service", "event", "deed", "told_once")
 )
 SOME = 500  # rows of one transaction
+TOLD = timedelta(days=3)  # longer than a provider tries to tell the same again
 WINDOW = timedelta(days=1)
 """The longest that anything is counted for: once a mailbox in 24 hours."""
 
@@ -53,6 +54,7 @@ class Sweep:
 def sweeps(settings: Settings, now: datetime) -> list[Sweep]:
     """Every kind there is, with its time from the settings. One that comes later is one more line."""
     waits, remembered = timedelta(days=settings.signup_days), timedelta(days=settings.event_days)
+    deeds = timedelta(days=settings.tracking_days)
     opened, welcome = SERVICES.c.opened_at <= now - waits, SERVICES.c.kind == ServiceKind.WELCOME
     return [
         Sweep(name="sign-ups not confirmed", table=SIGNUPS, kept=waits, over=SIGNUPS.c.asked_at <= now - waits),
@@ -62,6 +64,9 @@ def sweeps(settings: Settings, now: datetime) -> list[Sweep]:
         Sweep(name="addresses of welcomes", table=SERVICES, kept=waits, over=opened & welcome & (SERVICES.c.email != ""),
               values={"email": ""}),
         Sweep(name="events", table=EVENTS, kept=remembered, over=EVENTS.c.heard_at < (now - remembered).timestamp()),
+        # counts by the day, and an edition's, were added up when these were written, and stay
+        Sweep(name="who opened and clicked", table=DEEDS, kept=deeds, over=DEEDS.c.at < (now - deeds).timestamp()),
+        Sweep(name="opens and clicks told once", table=ONCE, kept=TOLD, over=ONCE.c.heard_at < (now - TOLD).timestamp()),
     ]  # fmt: skip
 
 

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=500, ge=50, le=1000)
     lease: float = Field(default=60.0, ge=2, le=3600)
     tracking: Literal["off", "aggregate", "personal"] = "off"
+    tracking_days: int = Field(default=90, ge=1, le=3650)
     weights: Weights = dict(DEFAULT_WEIGHTS)
     cluster_threshold: float = Field(default=0.16, gt=0, lt=1)
     fetch_allow: Words = ()

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from digest.blanks import FILLS, PLAIN_FIELDS, ROOM, BlankError, Marks, plain_values, quoted_printable
+from digest.blanks import (
+    FILLS,
+    PLAIN_FIELDS,
+    ROOM,
+    BlankError,
+    Marks,
+    plain_values,
+    quoted_printable,
+    tracked_values,
+)
 from digest.values import Blank, Compiled, Recipient
 from subscribers.addresses import HeaderValue
 
@@ -29,7 +38,7 @@ class Filler:
     """
     A compiled message made ready for many readers: each value is worked out once, wherever it stands.
 
-    Finished bytes stand at the even places, blanks at the odd ones. Most blanks are the token's, so that list starts
+    Finished bytes stand at the even places, blanks at the odd ones. Most blanks are of one value, so that list starts
     out full of it, and only the others are set one by one.
     """
 
@@ -38,11 +47,12 @@ class Filler:
         self._finished, blanks = _apart(compiled.pieces)
         often = [blank for blank, _ in Counter(blanks).most_common()] or [Blank("token", "raw")]
         self._fills = [FILLS[blank] for blank in often]
+        self._plain = tracked_values if Blank("trail", "raw") in often else plain_values
         self._plainly = _picker([PLAIN_FIELDS.index(blank.field) for blank in often])
         self._others = [(2 * at + 1, often.index(blank)) for at, blank in enumerate(blanks) if blank != often[0]]
 
     def __call__(self, recipient: Recipient) -> bytes:
-        plain = plain_values(recipient)
+        plain = self._plain(recipient)
         values = self._plainly(plain) if plain else [fill_one(recipient) for fill_one in self._fills]
         pieces = [values[0]] * (2 * len(self._finished) - 1)
         pieces[::2] = self._finished

@@ -51,6 +51,7 @@ def tagged(compiled: Compiled, *, without: frozenset[str]) -> Tagged:
     standing = Recipient(
         number=0, delivery_id=marks.mark("delivery_id"), address=f"{marks.mark('address')}@example.net",
         name=marks.mark("name"), token=marks.mark("token"), date=DATE,
+        trail=marks.mark("trail"),
     )  # fmt: skip
     message = message_from_bytes(fill(compiled, standing), policy=default)
     parts = {kind: _part(message, kind) for kind in CONTEXTS}
@@ -82,7 +83,8 @@ def _absent_from(content: str) -> str:
 
 def _blanks() -> list[Blank]:
     raw = [Blank(field, "raw") for field in ("token", "delivery_id")]
-    return raw + [Blank(field, context) for field in ("comma_name", "address") for context in CONTEXTS.values()]
+    named = [Blank(field, context) for field in ("comma_name", "address") for context in CONTEXTS.values()]
+    return [*raw, *named, Blank("trail", "raw")]
 
 
 def _tag(text: str, standing: Recipient, tags: Mapping[Blank, str], context: str) -> str:
@@ -91,6 +93,7 @@ def _tag(text: str, standing: Recipient, tags: Mapping[Blank, str], context: str
         (standing.address, Blank("address", context)),
         (standing.token, Blank("token", "raw")),
         (standing.delivery_id, Blank("delivery_id", "raw")),
+        (standing.trail, Blank("trail", "raw")),
     ):
         text = text.replace(value, tags[blank])
     return text

@@ -376,6 +376,7 @@ class Proof:
     push: str
     compiled: Compiled
     content_hash: str
+    links: tuple[str, ...] = ()  # where the links of a mail lead, by their numbers
 
 
 class Recipient(NamedTuple):
@@ -387,6 +388,7 @@ class Recipient(NamedTuple):
     name: str
     token: str  # this delivery's one keyed token (digest.links)
     date: str  # RFC 5322 date of the mailing, the same on every attempt
+    trail: str = ""  # what tracked links carry: this delivery's own, or the edition's, which is nobody's
 
 
 class Event(NamedTuple):

@@ -1,6 +1,6 @@
 """What readers did, added up by the day: the one way into the activity table, and open only to those who agreed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 from sqlalchemy import Connection, select
@@ -34,14 +34,15 @@ def add_up(connection: Connection, counts: Mapping[Deed, int]) -> int:
     taken = 0
     for first in range(0, len(rows), BLOCK):
         block = rows[first : first + BLOCK]
-        tracked = _tracked(connection, {row["subscriber_id"] for row in block})
-        if kept := [row for row in block if row["subscriber_id"] in tracked]:
+        who = tracked(connection, {row["subscriber_id"] for row in block})
+        if kept := [row for row in block if row["subscriber_id"] in who]:
             connection.execute(adding, kept)
         taken += len(kept)
     return taken
 
 
-def _tracked(connection: Connection, people: set[object]) -> set[int]:
-    query = select(PEOPLE.c.id).where(PEOPLE.c.id.in_(people), PEOPLE.c.tracked_since.is_not(None))
+def tracked(connection: Connection, people: Collection[object]) -> set[int]:
+    """Those of these people who agree to be counted, and held so until the transaction ends."""
+    query = select(PEOPLE.c.id).where(PEOPLE.c.id.in_(list(people)), PEOPLE.c.tracked_since.is_not(None))
     # held until the counts are in, so that nobody is erased in between
     return set(connection.execute(query.with_for_update(read=True)).scalars())

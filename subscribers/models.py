@@ -48,7 +48,7 @@ class SubscriberRow(SQLModel, table=True):
     joined_at: datetime
     updated_at: datetime
     tracked_since: datetime | None = (
-        None  # when they agreed that their opens and clicks are counted; None: they did not
+        None  # since when their opens and clicks are counted, as they agreed; None: they did not agree
     )
     chosen_at: datetime | None = None  # when they last set their own preferences: an import leaves those alone then
 
@@ -82,6 +82,40 @@ class ActivityRow(SQLModel, table=True):
     kind: str = Field(max_length=8, primary_key=True)
     day: date = Field(primary_key=True)
     number: int
+
+
+class DeedRow(SQLModel, table=True):
+    """
+    One thing a person did with an edition, of those who agreed, under personal tracking: gone after DIGEST_TRACKING_DAYS.
+
+    `link` is the number of the link that was followed, -1 for an open. `machine`: not their own doing, by `why`. `source` is
+    empty for what we saw ourselves, else who told us. `at` is in epoch seconds.
+    """
+
+    __tablename__ = "deed"
+    __table_args__ = (one_of("kind", ACTIVITIES), Index("ix_deed_edition", "edition_id", "kind"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", index=True, ondelete="CASCADE")
+    edition_id: int
+    kind: str = Field(max_length=8)
+    link: int
+    at: float = Field(index=True)
+    machine: bool
+    why: str = Field(max_length=16)
+    source: str = Field(max_length=16)
+
+
+class TrackingConsentRow(SQLModel, table=True):
+    """That a person agreed to be counted by name: when, where, to which words, and by which delivery's link."""
+
+    __tablename__ = "tracking_consent"
+
+    subscriber_id: int = Field(foreign_key="subscriber.id", primary_key=True, ondelete="CASCADE")
+    at: datetime
+    source: str = Field(max_length=200)
+    wording: str = Field(max_length=64)
+    proof: str = Field(max_length=40)
 
 
 class SubscriptionRow(SQLModel, table=True):

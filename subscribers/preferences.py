@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from subscribers import consents
 from subscribers.addresses import Address
 from subscribers.models import CHANNELS, DAYS, FREQUENCIES, SubscriberRow
 from subscribers.signup import subscribe
@@ -21,7 +22,7 @@ TOPICS = SubscriberRow.metadata.tables["subscriber_topic"]
 HOURS = tuple(f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 30))
 _HOUR = re.compile(r"([01]\d|2[0-3]):(00|30)")
 
-FIELDS = frozenset({"channels", "frequency", "hour", "language", "zone", "topics"})
+FIELDS = frozenset({"channels", "frequency", "hour", "language", "zone", "topics", "tracking"})
 """Everything a person may wish for here. A page lists some of it, and nothing else can be set by its form."""
 
 
@@ -64,19 +65,20 @@ EVERYTHING = Offer()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """All that a person wishes. `topics` holds 1 for more and -1 for less; digests are by id."""
+    """All that a person wishes. `topics` holds 1 for more and -1 for less; digests are by id. `tracked`: they agree to be."""
 
     language: str
     zone: str
     digests: Mapping[int, Wish] = field(default_factory=dict)
     topics: Mapping[str, int] = field(default_factory=dict)
+    tracked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One thing that was saved: of a digest where it is one's, with what it was and what it is."""
 
-    what: str  # email, push, frequency, hour, language, zone, topics
+    what: str  # email, push, frequency, hour, language, zone, topics, tracked
     digest: int | None = None
     before: Any = None
     after: Any = None
@@ -88,7 +90,8 @@ Form = Mapping[str, Sequence[str]]
 
 def wishes_of(connection: Connection, subscriber: int) -> Wishes | None:
     """None when there is no such person any more."""
-    person = connection.execute(select(PEOPLE.c.language, PEOPLE.c.zone).where(PEOPLE.c.id == subscriber)).first()
+    known = select(PEOPLE.c.language, PEOPLE.c.zone, PEOPLE.c.tracked_since).where(PEOPLE.c.id == subscriber)
+    person = connection.execute(known).first()
     if person is None:
         return None
     row = WISHES.c
@@ -105,7 +108,10 @@ def wishes_of(connection: Connection, subscriber: int) -> Wishes | None:
         digests[one.digest_id] = replace(wish, channels={**wish.channels, one.channel: on})
     liked = select(TOPICS.c.topic, TOPICS.c.wish).where(TOPICS.c.subscriber_id == subscriber)
     topics = {topic: wish for topic, wish in connection.execute(liked)}  # noqa: C416  rows, not pairs
-    return Wishes(language=person.language, zone=person.zone, digests=digests, topics=topics)
+    return Wishes(
+        language=person.language, zone=person.zone, digests=digests, topics=topics,
+        tracked=person.tracked_since is not None,
+    )  # fmt: skip
 
 
 # a form -------------------------------------------------------------------------------------------------------------
@@ -125,7 +131,8 @@ def read(
     What the form makes of the wishes, and the fields that cannot be read, each with a word for why.
 
     Only `fields` are looked at, and of digests only those that the form lists by `digest`: what a page did not show
-    cannot be changed by it, nor what its digest does not offer. `may_join` allows a channel to be switched on: mail, or a push device that is known.
+    cannot be changed by it, nor what its digest does not offer. `may_join` allows a channel to be switched on: mail, or a
+    push device that is known; and to agree to be tracked. To take that back needs no leave.
     """
     faults: dict[str, str] = {}
     wishes = before
@@ -143,6 +150,8 @@ def read(
         for digest, wish in before.digests.items()
     }
     wishes = replace(wishes, digests=digests)
+    if "tracking" in fields and "tracking" in form.get("shown", ()) and (may_join or before.tracked):
+        wishes = replace(wishes, tracked=bool(form.get("tracked")))
     if "topics" in fields:
         wishes = replace(wishes, topics=_topics(form, before.topics, topics, faults))
     return wishes, faults
@@ -209,7 +218,7 @@ def changes(before: Wishes, after: Wishes) -> list[Change]:
     found = [
         change for digest, wish in after.digests.items() for change in _changes_of(digest, before.digests[digest], wish)
     ]
-    pairs = {what: (getattr(before, what), getattr(after, what)) for what in ("topics", "language", "zone")}
+    pairs = {what: (getattr(before, what), getattr(after, what)) for what in ("topics", "language", "zone", "tracked")}
     return found + [Change(what=what, before=was, after=now) for what, (was, now) in pairs.items() if was != now]
 
 
@@ -229,9 +238,13 @@ def _often(wish: Wish) -> tuple[str, tuple[str, ...]]:
 
 
 def save(
-    connection: Connection, subscriber: int, before: Wishes, after: Wishes, *, consent: Mapping[str, Any], now: datetime
-) -> list[Change]:
-    """Write what differs; what was written. A channel switched off is left, with its date; on, it has that `consent`."""
+    connection: Connection, subscriber: int, before: Wishes, after: Wishes, *, consent: Mapping[str, Any],
+    tracking: Mapping[str, Any] | None = None, now: datetime,
+) -> list[Change]:  # fmt: skip
+    """
+    Write what differs; what was written. A channel switched off is left, with its date; on, it has that `consent`. To agree
+    to be tracked takes a consent of its own, `tracking`, as consents.agree has it.
+    """
     changed = changes(before, after)
     if changed:  # from now on what they chose is theirs: no import changes it
         person = PEOPLE.update().where(PEOPLE.c.id == subscriber)
@@ -242,6 +255,10 @@ def save(
         _save_rhythm(connection, subscriber, digest, pair[1])
     if before.topics != after.topics:
         _save_topics(connection, subscriber, before.topics, after.topics)
+    if after.tracked > before.tracked and tracking is not None:
+        consents.agree(connection, subscriber, tracking, now=now)
+    elif after.tracked < before.tracked:
+        consents.withdraw(connection, subscriber, now=now)
     return changed
 
 

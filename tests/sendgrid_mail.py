@@ -10,9 +10,9 @@ from tests.samples import BASE, sample_digest, sample_edition
 PRINTER = Printer(template_folders())
 
 
-def printed(language: str = "en", stories: int = 4, **digest: object) -> Proof:
+def printed(language: str = "en", stories: int = 4, *, tracked: bool = False, **digest: object) -> Proof:
     edition = sample_edition(stories, language, digest=sample_digest(language=language, **digest))
-    return email.proof(edition, Variant(segment="", language=language), PRINTER, Links(BASE))
+    return email.proof(edition, Variant(segment="", language=language), PRINTER, Links(BASE, tracked=tracked))
 
 
 def reader(number: int, **changes: object) -> Recipient:

@@ -70,6 +70,7 @@ def test_help_names_every_command_and_the_exit_codes(digest):
         "deliver",
         "run",
         "editions",
+        "stats",
         "subscribers",
         "doctor",
     ]:

@@ -1,11 +1,12 @@
 """An edition as an email: how it reads, its headers, and the compiled message that every reader's copy comes from."""
 
 import hashlib
+from dataclasses import replace
 from datetime import date
 from typing import Literal
 
 from digest.blanks import Marks, mailbox, unstructured
-from digest.context import context, reader
+from digest.context import Through, context, reader
 from digest.errors import NotReadyError
 from digest.languages import words
 from digest.links import Links
@@ -31,7 +32,12 @@ def proof(edition: Edition, variant: Variant, printer: Printer, links: Links) ->
     language = words(variant.language, printer.folders)
     marks = Marks.for_content(repr((edition, variant)))
     mark = {field: marks.mark(field) for field in ("token", "comma_name", "address")}
-    known = {**context(edition, variant, language), "reader": reader(edition, links, mark)}
+    view, leads = reader(edition, links, mark), dict[int, str]()
+    through = _leading(links, marks.mark("trail"), leads)
+    if links.tracked:
+        trap = through(len(edition.slots) + 1, edition.web_url)
+        view = replace(view, pixel=links.pixel(marks.mark("trail")), trap=trap)
+    known = {**context(edition, variant, language, through), "reader": view}
     html = printer.mail(f"email/{variant.look}.html", language, known)
     text = printer.text("email/text.txt", language, known)
     _demand_way_out(links.leave(mark["token"]), html=html, text=text, look=variant.look)
@@ -39,7 +45,18 @@ def proof(edition: Edition, variant: Variant, printer: Printer, links: Links) ->
     return Proof(
         channel="email", variant=variant, subject=edition.subject, preheader=edition.preheader, html=html, text=text,
         push="", compiled=compiled, content_hash=hashlib.sha256(f"{html}\0{text}".encode()).hexdigest(),
+        links=tuple(leads[number] for number in range(len(leads))),
     )  # fmt: skip
+
+
+def _leading(links: Links, trail: str, leads: dict[int, str]) -> Through:
+    """What keeps in `leads` where each link leads, and makes it one through us where mails are tracked."""
+
+    def through(number: int, url: str) -> str:
+        leads[number] = url
+        return links.followed(trail, number) if links.tracked else url
+
+    return through
 
 
 def fill(proof: Proof, recipient: Recipient) -> bytes:

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from digest import desk, press, records
 from digest.app import open_press
+from digest.commands import stats
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
 from digest.errors import NotFoundError, NotReadyError
@@ -86,6 +87,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         owner = session.get_one(DigestRow, edition.digest_id)
         content = records.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
+        known = stats.known_of(session, edition, house.settings, now=datetime.now(UTC))
     counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
     variants, fault = _variants(house, edition)
     if as_json:
@@ -97,6 +99,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
                 "slots": slots,
                 "counts": counts,
                 "variants": [asdict(one) for one in variants],
+                "seen": known,
                 "notes": content["notes"],
                 "history": history,
             }
@@ -113,6 +116,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         say(f"     variant {name}: {number(one.readers)} {'reader' if one.readers == 1 else 'readers'}")
     if fault:
         say(f"     {fault}", style="yellow")
+    stats.say_known(known)
     for line in history:
         say(f"     {line['at']:%Y-%m-%d %H:%M} UTC  {line['who']}: {line['did']} {line['reason']}", style="dim")
 

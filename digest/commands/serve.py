@@ -15,6 +15,8 @@ from digest.app import open_press
 from digest.commands.screen import say
 from digest.errors import SettingsError
 from digest.posting import on_duty
+from digest.tracking import begin
+from digest.web.counting import at_work
 from digest.web.site import build
 
 GRACE = 20  # seconds that open requests have to end
@@ -24,7 +26,13 @@ def serve(home: Path | None) -> None:
     press = open_press(home)
     logs.set_up(press.settings)
     app = build(press, clock=clock)
-    with _listening(press.settings.listen_at) as door, _told_gently(), on_duty(press, clock=clock):
+    begin(press.engine, press.settings.tracking, now=clock())
+    with (
+        _listening(press.settings.listen_at) as door,
+        _told_gently(),
+        on_duty(press, clock=clock),
+        at_work(app.state.counting),
+    ):
         host, port = door.getsockname()[:2]
         say(f"Answering at http://{f'[{host}]' if ':' in host else host}:{port}. Ctrl-C ends it.")
         uvicorn.Server(configured(app)).run(sockets=[door])

@@ -15,12 +15,13 @@ from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
 from digest.deliveries.prepared import Prepared
 from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, other_hex
-from digest.delivery_ids import delivery_ids, delivery_tokens, purpose_of
+from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_ids, delivery_token, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
 from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
 from subscribers.tokens import Keys
 
 SERVICE = "service"
+OFF, PERSONAL = "off", "personal"
 KINDS = ("edition", SERVICE)
 REFUSALS = {"suppressed": DeliveryState.SUPPRESSED, "paused": DeliveryState.SKIPPED}
 IN_HAND = (BatchState.CLAIMED, BatchState.HANDING)
@@ -158,14 +159,15 @@ def _one_of(column: Any, names: Collection[str]) -> Any:
 
 
 def facts_of(connection: Connection, mailing: int) -> Any:
-    """What all of a mailing's deliveries share: id, date, opening, deadline, digest; and of a service message its kind."""
+    """What all of a mailing's deliveries share: id, date, opening, deadline, edition, tracking; of a service message its kind."""
     return FACTS.first(connection, {"mailing": mailing})
 
 
 FACTS = Prepared(
     select(
         MAILINGS.c.id, MAILINGS.c.kind, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at,
-        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"),
+        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"), MAILINGS.c.edition_id, MAILINGS.c.version,
+        MAILINGS.c.tracking,
     )
     .select_from(MAILINGS.outerjoin(EDITIONS).outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id))
     .where(MAILINGS.c.id == bindparam("mailing"))
@@ -178,14 +180,20 @@ def open_rows(connection: Connection, batch: Any, facts: Any, now: datetime, *st
     standing, moved (to another address since the fill) and hash.
     """
     given = _asked(batch, facts, now) | {"states": states or (DeliveryState.QUEUED,)}
-    rows: Sequence[Any] = connection.execute(SERVICE_ROWS if facts.kind == SERVICE else OPEN_ROWS, given).all()
+    rows: Sequence[Any] = connection.execute(_shape(facts, SERVICE_ROWS, TRACKED_ROWS, OPEN_ROWS), given).all()
     return rows
 
 
 def _quick_rows(connection: Connection, batch: Any, facts: Any, now: datetime) -> Sequence[Any]:
     """What is queued, as the driver has it: number, address, name, and whether it may go as it is. That is so for nearly all."""
-    statement = QUICK_SERVICE_ROWS if facts.kind == SERVICE else QUICK_ROWS
-    return statement.rows(connection, _asked(batch, facts, now))
+    statement = _shape(facts, QUICK_SERVICE_ROWS, QUICK_TRACKED_ROWS, QUICK_ROWS)
+    rows: Sequence[Any] = statement.rows(connection, _asked(batch, facts, now))
+    return rows
+
+
+def _shape(facts: Any, service: Any, personal: Any, others: Any) -> Any:
+    """Where tracking is personal a row says at its end since when its reader agreed to that; others do not pay for it."""
+    return service if facts.kind == SERVICE else personal if facts.tracking == PERSONAL else others
 
 
 WANTED_NOW = itemgetter(3)
@@ -211,7 +219,7 @@ QUEUED = DELIVERIES.c.state == DeliveryState.QUEUED.value
 IN_STATES = DELIVERIES.c.state.in_(bindparam("states", expanding=True))
 
 
-def _readers_rows() -> tuple[Any, Any]:
+def _readers_rows(*more: Any) -> tuple[Any, Any]:
     """`open_rows` and `_quick_rows` of an edition."""
     row = DELIVERIES.c
     device = case((row.channel == "push", row.target), else_="")
@@ -225,10 +233,10 @@ def _readers_rows() -> tuple[Any, Any]:
     people = DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish)
     whole = select(
         row.number, func.coalesce(address, "").label("address"), func.coalesce(PEOPLE.c.name, "").label("name"), row.state,
-        stands.label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"),
+        stands.label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"), *more,
     )  # fmt: skip
     quick = select(
-        row.number, address.label("address"), PEOPLE.c.name, and_(stands == WANTED, not_(moved)).label("wanted")
+        row.number, address.label("address"), PEOPLE.c.name, and_(stands == WANTED, not_(moved)).label("wanted"), *more
     )
     return _ordered(whole, people, IN_STATES), _ordered(quick, people, QUEUED)
 
@@ -259,6 +267,8 @@ def _ordered(columns: Any, people: Any, state: Any) -> Any:
 
 OPEN_ROWS, _quick = _readers_rows()
 QUICK_ROWS = Prepared(_quick)
+TRACKED_ROWS, _quick = _readers_rows(PEOPLE.c.tracked_since)
+QUICK_TRACKED_ROWS = Prepared(_quick)
 SERVICE_ROWS, _quick = _service_rows()
 QUICK_SERVICE_ROWS = Prepared(_quick)
 
@@ -291,7 +301,16 @@ def recipients_of(rows: Sequence[Any], facts: Any, keys: Keys) -> list[Recipient
     numbers, addresses, names, *_ = zip(*rows, strict=True)
     ids = delivery_ids(keys.hash_key, numbers, mailing=facts.id, opened=int(facts.filled_at.timestamp()))
     tokens = delivery_tokens(keys, numbers, mailing=facts.id, purpose=purpose_of(facts.service))
-    return list(map(_made, zip(numbers, ids, addresses, names, tokens, repeat(facts.date))))
+    trails = repeat("") if facts.tracking == OFF else _trails(rows, facts, keys)
+    return list(map(_made, zip(numbers, ids, addresses, names, tokens, repeat(facts.date), trails)))
+
+
+def _trails(rows: Sequence[Any], facts: Any, keys: Keys) -> list[str]:
+    """What their tracked links carry: their own only of who agreed to it, all others the edition's, which is nobody's."""
+    nobodys = delivery_token(keys, facts.edition_id, facts.version, TRAIL)
+    agreed = [row[0] for row in rows if row[-1] is not None] if facts.tracking == PERSONAL else []
+    own = dict(zip(agreed, delivery_tokens(keys, agreed, mailing=facts.id, purpose=OWN_TRAIL), strict=True))
+    return [own.get(row[0], nobodys) for row in rows]
 
 
 _made = partial(tuple.__new__, Recipient)  # by its own name a tuple takes twice as long

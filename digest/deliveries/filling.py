@@ -35,6 +35,7 @@ def open_mailing(
     priority: int = 0,
     names: Names = NOTHING,
     rhythm: Rhythm | None = None,
+    tracking: str = "off",
 ) -> int:
     """
     The id of the edition's mailing, opened and filled whole if there was none; otherwise nothing is changed.
@@ -57,7 +58,7 @@ def open_mailing(
             connection = session.connection()
             one_snapshot(connection)
             edition = _demand_approved(connection, edition_id, version)
-            mailing = _insert_mailing(connection, edition_id, version, now=now, expires_at=expires_at)
+            mailing = _insert_mailing(connection, edition_id, version, tracking, now=now, expires_at=expires_at)
             own = connection.execute(select(DIGESTS.c.language).where(DIGESTS.c.id == digest_id)).scalar_one()
             candidates = _count(connection, digest_id, shares, now, names, edition)
             filler = Filler(connection, mailing, now, batch_size, priority, rhythm)
@@ -104,12 +105,12 @@ def _demand_approved(connection: Connection, edition_id: int, version: int) -> O
 
 
 def _insert_mailing(
-    connection: Connection, edition_id: int, version: int, *, now: datetime, expires_at: datetime
+    connection: Connection, edition_id: int, version: int, tracking: str, *, now: datetime, expires_at: datetime
 ) -> int:
     row = {
         "month": now.year * 100 + now.month, "kind": "edition", "edition_id": edition_id, "version": version,
         "state": MailingState.SENDING, "candidates": 0, "generation": 1, "date": format_datetime(now),
-        "expires_at": expires_at, "filled_at": now, "reason": "",
+        "expires_at": expires_at, "filled_at": now, "reason": "", "tracking": tracking,
     }  # fmt: skip
     return int(connection.execute(MAILINGS.insert().returning(MAILINGS.c.id), row).scalar_one())
 

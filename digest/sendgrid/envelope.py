@@ -29,7 +29,7 @@ TRACKING = {
 
 ARGUMENT = "delivery"  # SendGrid keeps it for long: nothing about the reader
 TO, ID = Blank("to", "json"), Blank("delivery_id", "raw")
-PLAIN_FIELDS = ("to", "token", "delivery_id", "comma_name", "address")
+PLAIN_FIELDS = ("to", "token", "delivery_id", "comma_name", "address", "trail")
 
 _PLAIN = re.compile(rf"{PLAIN_READER}\n[A-Za-z0-9_-]{{,200}}")  # and their token and id
 _made = partial(tuple.__new__, Slip)  # by its own name a tuple takes twice as long
@@ -135,15 +135,15 @@ def _apart(pieces: Iterator[str | Blank]) -> tuple[list[str], list[Blank]]:
 
 def _plain(recipient: Recipient) -> tuple[str, ...] | None:
     """What fills a blank of each of PLAIN_FIELDS; None for a reader whose values need escaping."""
-    _, delivery_id, address, name, token, _ = recipient
-    found = _PLAIN.fullmatch(f"{name}\n{address}\n{token}{delivery_id}")
+    _, delivery_id, address, name, token, _, trail = recipient
+    found = _PLAIN.fullmatch(f"{name}\n{address}\n{token}{delivery_id}{trail}")
     if found is None or len(name) > LONGEST_NAME or len(address) > LONGEST_PLAIN:
         return None
     if ascii_domain(found[1]) != found[1]:
         return None
     if name:
-        return f'{{"email":"{address}","name":"{name}"}}', token, delivery_id, f", {name}", address
-    return f'{{"email":"{address}"}}', token, delivery_id, "", address
+        return f'{{"email":"{address}","name":"{name}"}}', token, delivery_id, f", {name}", address, trail
+    return f'{{"email":"{address}"}}', token, delivery_id, "", address, trail
 
 
 def _to(address: str, recipient: Recipient) -> str:

@@ -6,7 +6,7 @@ Source: Twilio's page "Event Webhook Reference"; the reasons of drops and the ty
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from digest.sendgrid.envelope import ARGUMENT
 from digest.text import without_addresses
@@ -25,7 +25,7 @@ KINDS: Mapping[str, tuple[EventKind, bool]] = {
     "unsubscribe": (EventKind.LEFT, True),
     "group_unsubscribe": (EventKind.LEFT, False),
 }
-"""What happened, and whether for good. Opens and clicks are not here: nothing is tracked. Coming back is by our form."""
+"""What happened, and whether for good. Opens and clicks are not here: see `seen`. Coming back is by our form."""
 
 BOUNCES: Mapping[str, tuple[EventKind, bool]] = {
     "bounce": (EventKind.BOUNCED, True),  # from here on SendGrid itself drops what goes there
@@ -43,13 +43,46 @@ def read(body: bytes) -> list[Event | None]:
     Raises:
         ValueError: it is no list of events.
     """
+    return [_event(one) if isinstance(one, dict) else None for one in _list(body)]
+
+
+def _list(body: bytes) -> list[Any]:
     try:
         told = json.loads(body)
     except RecursionError:
         raise ValueError("nested without end") from None
     if not isinstance(told, list):
         raise ValueError("no list")  # noqa: TRY004  what is wrong is what it says
-    return [_event(one) if isinstance(one, dict) else None for one in told]
+    return told
+
+
+class SeenEvent(NamedTuple):
+    """An open or click, by SendGrid's own number for it; `url` is empty for an open. `machine`: SendGrid says that it was one."""
+
+    key: str
+    delivery: str
+    at: float
+    url: str
+    machine: bool
+
+
+def seen(body: bytes) -> list[SeenEvent]:
+    """
+    The opens and clicks of one POST: those of a delivery, with a number by which they can be told apart.
+
+    Raises:
+        ValueError: it is no list of events.
+    """
+    found = [_seen(one) for one in _list(body) if isinstance(one, dict)]
+    return [one for one in found if one is not None]
+
+
+def _seen(told: Mapping[str, Any]) -> SeenEvent | None:
+    name, key, at = _text(told.get("event")), _text(told.get("sg_event_id")), _moment(told.get("timestamp"))
+    delivery, url = _text(told.get(ARGUMENT)), _text(told.get("url")) if name == "click" else ""
+    if name not in {"open", "click"} or not key or not delivery or at is None or (name == "click") != bool(url):
+        return None
+    return SeenEvent(key, delivery, at, url, told.get("sg_machine_open") is True)
 
 
 def _event(told: Mapping[str, Any]) -> Event | None:

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from digest import tracking
 from digest.consequences import policy_of
 from digest.events import hear
 from digest.press import Press
-from digest.sendgrid.events import read
+from digest.sendgrid.events import read, seen
 from digest.signatures import is_signed, read_key
 from digest.web.guard import RETRY, Clock, body_of
 
@@ -56,6 +57,10 @@ def router(press: Press, clock: Clock) -> APIRouter:
             raise HTTPException(400, "This is no list of events.") from None
         events = [event for event in told if event is not None]
         heard = hear(press.engine, events, keys=press.keys, provider="sendgrid", policy=policy, now=clock())
+        mode = press.settings.tracking
+        if mode != tracking.OFF:
+            opens = [tracking.Told(*one) for one in seen(body)]
+            tracking.hear(press.engine, press.keys, opens, provider="sendgrid", mode=mode, now=clock())
         log.info("sendgrid: %d told, %s", len(told), dict(Counter(map(str, heard.outcomes))))
 
     return routes

@@ -22,11 +22,12 @@ from digest.languages import Words, message
 from digest.models import AuditRow, DigestRow, EditionRow, MailingRow, ServiceRow, SubscriberRow
 from digest.press import outbox_only
 from digest.values import Digest, ServiceKind
+from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
 from digest.web.captcha import passes
 from digest.web.forms import OLDEST, YOUNGEST, Form, FormBody, JsonBody, first, form_token, read_form_token
 from digest.web.guard import POLICY
 from digest.web.pages import Pages, zone_choices
-from subscribers import signup
+from subscribers import consents, signup
 from subscribers.addresses import Address, normalise
 from subscribers.signup import Asked, Limits, MessageWanted, Wording
 from subscribers.zones import zones
@@ -308,8 +309,10 @@ class Joining:
             return self._welcome(request, bearer)
         digest = next((row for row in rows if row.id == bearer.digest), rows[0])
         language = self.pages.asked_language(request, digest.language)
+        shown = records.digest_value(digest)
         return self.pages.show(
-            "confirm", language, records.digest_value(digest), email=bearer.email, digests=rows,
+            "confirm", language, shown, email=bearer.email, digests=rows,
+            tracking=self._tracking(shown, language).words if press.settings.tracking == PERSONAL else "",
             action=self.pages.here(press.links.confirm(token)),
         )  # fmt: skip
 
@@ -331,6 +334,8 @@ class Joining:
             )  # fmt: skip
             if made is not None:
                 use(connection, bearer, subscriber=made.subscriber_id, now=now)
+                if press.settings.tracking == PERSONAL and first(form, "tracked") == "on":
+                    self._agree(session, bearer, made.subscriber_id, language)
                 bearer = replace(bearer, subscriber=made.subscriber_id)
                 if welcome is not None:
                     person = session.get_one(SubscriberRow, made.subscriber_id)
@@ -338,6 +343,16 @@ class Joining:
         if made is None and not bearer.subscriber:
             return self.pages.unknown(request)
         return self._welcome(request, bearer)
+
+    def _tracking(self, digest: Digest, language: str) -> Wording:
+        return tracking_wording(self.pages, digest, self.pages.words(language))
+
+    def _agree(self, session: Session, bearer: Bearer, subscriber: int, language: str) -> None:
+        """Whoever holds the mailbox agrees to be counted. A form that anybody can fill in for them does not ask that."""
+        digest, now = session.get_one(DigestRow, bearer.digest), self.pages.clock()
+        wording = self._tracking(records.digest_value(digest), language or digest.language)
+        consent = kept_consent(session, wording, source="confirmation page", proof=bearer.proof, now=now)
+        consents.agree(session.connection(), subscriber, consent, now=now)
 
     def _welcome_proof(self, bearer: Bearer, language: str) -> int | None:
         press = self.pages.press

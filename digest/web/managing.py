@@ -19,7 +19,9 @@ from digest.deliveries import traces
 from digest.delivery_ids import PURPOSE
 from digest.languages import Words, message
 from digest.models import DigestRow, SubscriberRow, TopicRow
+from digest.press import Press
 from digest.values import Digest, ServiceKind
+from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
 from digest.web.forms import Form, FormBody, first
 from digest.web.pages import Pages, zone_choices
 from subscribers import leaving, preferences, signup
@@ -69,6 +71,10 @@ TOPICS = message("Your topics are kept, and count from the next edition.")
 PAUSED = message("Paused until %(day)s. That holds at once.")
 UNDONE = message("You are subscribed as before.")
 RESUMED = message("It comes again, from the next edition.")
+TRACKED = {
+    True: message("You agree that we count what you open and click. From the next edition."),
+    False: message("We no longer count what you open and click, and what was counted of you is gone."),
+}
 ACCESS_SENT = message("We write to %(address)s. The link in that mail opens for 15 minutes.")
 ADDRESS_SENT = message(
     "We write to %(address)s. Once you press the button in that mail, it is your address; until then, nothing changes."
@@ -190,13 +196,16 @@ class Managing:
         names = {row.id or 0: row.name for row in session.exec(select(DigestRow))}
         before = self._wishes(session, reader, names if own else {})
         after, faults = preferences.read(
-            form, before, fields=FIELDS, languages=dict(self.pages.languages), topics=_topics(session),
-            offers=waves.offers(session), may_join=own,
+            form, before, fields=_fields(self.pages.press, tracked=before.tracked, own=own),
+            languages=dict(self.pages.languages), topics=_topics(session), offers=waves.offers(session), may_join=own,
         )  # fmt: skip
         if faults:
             return self._preferences(session, reader, wishes=after, faults=faults, own=own)
         consent = self._consent(session, reader, now) if own else {}
-        changed = preferences.save(connection, reader.id, before, after, consent=consent, now=now)
+        tracking = self._tracking(session, reader, now) if own and after.tracked else None
+        changed = preferences.save(
+            connection, reader.id, before, after, consent=consent, tracking=tracking, now=now
+        )  # fmt: skip
         reader = replace(reader, language=after.language, zone=after.zone)
         spoken = self.pages.words(reader.language)
         saved = [_told(change, names, spoken, dict(self.pages.languages)) for change in changed]
@@ -209,6 +218,10 @@ class Managing:
             "consent_at": now, "consent_source": "own page", "consent_wording": wording.version,
             "consent_proof": reader.bearer.proof, "confirmed_at": now,
         }  # fmt: skip
+
+    def _tracking(self, session: Session, reader: Reader, now: datetime) -> dict[str, Any]:
+        wording = tracking_wording(self.pages, reader.digest, self.pages.words(reader.language))
+        return kept_consent(session, wording, source="own page", proof=reader.bearer.proof, now=now)
 
     def _wishes(self, session: Session, reader: Reader, others: Mapping[int, str]) -> Wishes:
         """The person's; on their own page with every digest there is, so that they may ask for it."""
@@ -227,10 +240,12 @@ class Managing:
             self._digest(session, reader, row, shown.digests[row.id or 0], offers[row.id or 0], spoken, own=own)
             for row in rows if row.id in shown.digests and (own or shown.digests[row.id or 0].lives)
         ]  # fmt: skip
+        tracked = shown.tracked if wishes is None else self._wishes(session, reader, {}).tracked
         press, path, topics = self.pages.press, self._path, _topic_views(session, shown, spoken)
         known = {
             "saved": saved, "faults": {name: spoken.gettext(FAULTS[said]) for name, said in (faults or {}).items()},
-            "own": own, "digests": views, "hours": HOURS,
+            "own": own, "fields": _fields(self.pages.press, tracked=tracked, own=own), "tracked": shown.tracked,
+            "tracking": tracking_wording(self.pages, reader.digest, spoken).words, "digests": views, "hours": HOURS,
             "days": _said(DAY_NAMES, spoken),
             "topic_wishes": _said(TOPIC_WISHES, spoken), "topics": topics, "chosen_topics": _chosen(topics, spoken),
             "open_topics": any(name.startswith("topic.") for name in faults or {}),
@@ -476,6 +491,15 @@ def _own_wording(spoken: Words) -> signup.Wording:
     return signup.Wording.of(spoken.gettext(agreed), spoken.language)
 
 
+def _fields(press: Press, *, tracked: bool, own: bool) -> frozenset[str]:
+    """
+    The wishes that a page offers. Whoever agreed to be tracked may take that back by any link and in any mode; to agree
+    takes a mode that asks for it, and a link that nobody can have been forwarded.
+    """
+    offered = tracked or (own and press.settings.tracking == PERSONAL)
+    return FIELDS if offered else FIELDS - {"tracking"}
+
+
 def _told(change: Change, names: Mapping[int, str], spoken: Words, endonyms: Mapping[str, str]) -> str:
     """One saved change as its reader is told it, with when it takes effect."""
     of = {"digest": names.get(change.digest or 0, "")}
@@ -487,6 +511,8 @@ def _told(change: Change, names: Mapping[int, str], spoken: Words, endonyms: Map
         return spoken.gettext(OFTEN) % {**of, "often": said}
     if change.what == "hour":
         return spoken.gettext(HOUR if change.after else NO_HOUR) % {**of, "hour": change.after}
+    if change.what == "tracked":
+        return spoken.gettext(TRACKED[change.after])
     if change.what == "language":
         return spoken.gettext(LANGUAGE) % {"language": endonyms.get(change.after, change.after)}
     return spoken.gettext(ZONE) % {"zone": change.after} if change.what == "zone" else spoken.gettext(TOPICS)

@@ -6,10 +6,11 @@ from fastapi import APIRouter, FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from digest.press import Press
-from digest.web import health, hooks, public
+from digest.web import following, health, hooks, public
+from digest.web.counting import Counting
 from digest.web.guard import Clock, Guard
 
-PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (health.router, public.router, hooks.router)
+PARTS: Sequence[Callable[[Press, Clock], APIRouter]] = (health.router, public.router, following.router, hooks.router)
 """The `router` of each part, in the order that a path is looked for."""
 
 
@@ -24,6 +25,7 @@ def build(press: Press, *, clock: Clock) -> FastAPI:
         docs_url=None, redoc_url=None, openapi_url=None,
         redirect_slashes=False,  # such a redirect is built from the Host header
     )  # fmt: skip
+    app.state.counting = Counting(press, clock)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(press.settings.trusted_proxies))
     app.add_middleware(Guard)  # last, and so outermost
 

@@ -1,5 +1,6 @@
 """
-A message filled in for each reader: beside moving its bytes in memory, and beside printing it anew for each.
+A message filled in for each reader: beside moving its bytes in memory, and beside printing it anew for each; and the same
+message with tracked links, beside itself.
 
 50 KB, 25 links; one reader in twenty has a name that needs escaping. The rounds alternate within the run.
 """
@@ -12,6 +13,7 @@ from time import process_time
 from jinja2 import Environment
 from premailer import Premailer
 
+from digest.delivery_ids import TOKEN_LENGTH
 from digest.splice import Filler
 from digest.values import Blank, Compiled, Recipient
 from tests.bench._edition import letter
@@ -29,13 +31,23 @@ def figures() -> Iterable[Figure]:
     filler, readers = Filler(compiled), [guest(number) for number in range(READERS)]
     whole = filler(readers[0])
     anew = printer(whole)
+    tracked = Filler(with_links(letter(SIZE), field="trail"))
+    on_trails = [reader._replace(trail=f"{reader.number:0{TOKEN_LENGTH}d}") for reader in readers]
     rounds = [
-        (each(filler, readers), each(bytearray, [whole] * READERS), each(anew, readers[:ANEW])) for _ in range(ROUNDS)
-    ]
+        (
+            each(filler, readers), each(bytearray, [whole] * READERS), each(anew, readers[:ANEW]),
+            each(tracked, on_trails),
+        )
+        for _ in range(ROUNDS)
+    ]  # fmt: skip
     spliced, copied = (median(one[at] for one in rounds) for at in (0, 1))
     times = median(one[0] / one[1] for one in rounds)
     dearer = median(one[2] / one[0] for one in rounds)
     yield Figure("splice: one message of 50 KB and 25 links", spliced, "us of CPU", "stated", ok=True)
+    followed = median(one[3] / one[0] for one in rounds)
+    yield Figure(
+        "splice: the same with tracked links, times as much", followed, "times", "1.35 or less", followed <= 1.35
+    )
     yield Figure("splice: moving as many bytes", copied, "us of CPU", "the floor", ok=True)
     yield Figure("splice: times as much as moving the bytes", times, "times", "9 or less", times <= 9)
     yield Figure(
@@ -43,8 +55,8 @@ def figures() -> Iterable[Figure]:
     )
 
 
-def with_links(compiled: Compiled) -> Compiled:
-    """The same message with as many tokens in it as it would have with every link tracked."""
+def with_links(compiled: Compiled, field: str = "token") -> Compiled:
+    """The same message with 25 blanks of a link in it, the new ones of that field."""
     pieces: list[bytes | Blank] = list(compiled.pieces)
     wanted = LINKS - sum(1 for one in pieces if isinstance(one, Blank) and one.field == "token")
     for _ in range(wanted):
@@ -52,7 +64,7 @@ def with_links(compiled: Compiled) -> Compiled:
         longest = pieces[at]
         assert isinstance(longest, bytes)
         middle = longest.index(b"\r\n", len(longest) // 2)
-        pieces[at : at + 1] = [longest[:middle], Blank("token", "raw"), longest[middle:]]
+        pieces[at : at + 1] = [longest[:middle], Blank(field, "raw"), longest[middle:]]
     return Compiled(tuple(pieces), compiled.blanks + wanted)
 
 

@@ -16,7 +16,7 @@ from digest.links import Links
 from digest.paths import template_folders
 from digest.render import Printer
 from digest.splice import fill, stuffed
-from digest.values import Edition, EditionKind, Proof, Recipient, Variant
+from digest.values import Blank, Edition, EditionKind, Proof, Recipient, Variant
 from tests.samples import BASE, sample_digest, sample_edition
 
 PRINTER = Printer(template_folders())
@@ -93,6 +93,24 @@ def test_both_parts_lead_to_the_same_places(look):
     in_text = set(re.findall(r"(?:https?://|mailto:)\S+", text))
     assert in_page == in_text
     assert f"{BASE}/m/{'T' * 28}/leave" in in_text
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_tracked_mail_differs_by_its_links_alone_and_is_under_24_kb(look):
+    edition = sample_edition()
+    plain, tracked = (email.proof(edition, variant(look), PRINTER, Links(BASE, tracked=on)) for on in (False, True))
+    assert tracked.links == (*plain.links, edition.web_url), "and one link that nobody sees"
+    mail = parts(received(tracked, trail="R" * 24))
+    for part, tracked_part in zip(parts(received(plain)), mail, strict=True):
+        led = re.sub(f"{BASE}/t/R{{24}}/([0-9]+)", lambda link: tracked.links[int(link[1])], tracked_part)
+        without = re.sub(r'<a href="[^"]*" aria-hidden="true"[^>]*></a><img [^>]*seen.gif[^>]*>', "", led)
+        assert without.replace("&amp;", "&").split() == part.replace("&amp;", "&").split()
+    assert len(mail[1].encode()) < 24_000
+    assert fields_of(tracked) - fields_of(plain) == {"trail"}
+
+
+def fields_of(proof: Proof) -> set[str]:
+    return {piece.field for piece in proof.compiled.pieces if isinstance(piece, Blank)}
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -49,7 +49,7 @@ def test_what_names_somebody_is_personal():
 
 
 def test_what_is_personal_says_what_for_and_how_long():
-    swept = {"signup", "signup_count", "service", "event"}
+    swept = {"signup", "signup_count", "service", "event", "deed"}
     for name, one in HOLDINGS.items():
         assert all(one.personal.values()), name
         assert bool(one.personal) == bool(one.until or name in swept), name

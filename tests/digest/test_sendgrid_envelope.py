@@ -56,6 +56,25 @@ def test_what_sendgrid_mails_is_what_every_other_transport_hands_over(language, 
     assert not [tag for tag in body["personalizations"][0]["substitutions"] if tag in text + html]
 
 
+@pytest.mark.parametrize("name", ["Ana", 'Zoë "Z" <b>&'])
+def test_a_tracked_mail_is_the_same_there_too_for_one_more_value_of_each_reader(name):
+    proof, one = printed(tracked=True), reader(7, name=name, trail="Tr-_" * 6)
+    body = body_for(one, letter=Letter(proof.compiled))
+    text, html = mail_to(body, one.address)
+    assert (folded(text), folded(html)) == tuple(map(folded, parts_of(email.fill(proof, one))))
+    assert html.count(f"/t/{one.trail}/") == proof.html.count("/t/") > 4
+    values = [
+        body_for(one, letter=Letter(each.compiled))["personalizations"][0]["substitutions"]
+        for each in (proof, printed())
+    ]
+    assert len(values[0]) == len(values[1]) + 1
+    assert (
+        body["tracking_settings"]["click_tracking"]["enable"]
+        is body["tracking_settings"]["open_tracking"]["enable"]
+        is False
+    )
+
+
 def folded(text):
     """Lines may be folded elsewhere, and a page may name a character by its number."""
     return " ".join(unescape(text).split())

@@ -21,16 +21,19 @@ COMMAND = ["spamassassin", "-L", "-t", "--cf=use_bayes 0", "--cf=dns_available n
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "es", "ar"])
 @pytest.mark.parametrize("look", ["full", "standard", "brief"])
-def test_a_mail_is_scored_as_a_wanted_one(look, language):
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_mail_is_scored_as_a_wanted_one(look, language, tracked):
     if not shutil.which(COMMAND[0]):
         if os.environ.get("CI"):
             pytest.fail("spamassassin is not installed: apt-get install spamassassin")
         pytest.skip("spamassassin is not installed")
     variant = Variant(segment="", language=language, look=look)
-    proof = email.proof(sample_edition(language=language), variant, Printer(template_folders()), Links(BASE))
+    proof = email.proof(
+        sample_edition(language=language), variant, Printer(template_folders()), Links(BASE, tracked=tracked)
+    )
     reader = Recipient(
         number=1, delivery_id="d" * 40, address="ana@example.net", name="Ana García", token="T" * 28,
-        date="Thu, 06 Mar 2025 06:00:00 +0000",
+        date="Thu, 06 Mar 2025 06:00:00 +0000", trail="R" * 24,
     )  # fmt: skip
     done = subprocess.run(COMMAND, input=email.fill(proof, reader), capture_output=True, timeout=120, check=True)
     score, report = _score(done.stdout.decode("utf-8", "replace"))

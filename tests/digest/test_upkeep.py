@@ -28,6 +28,8 @@ TIMES = {
     "service messages": 7,
     "addresses of welcomes": 7,
     "events": 30,
+    "who opened and clicked": 90,
+    "opens and clicks told once": 3,
 }
 
 
@@ -57,6 +59,12 @@ def put(engine, name, ages):
                          "language": "en", "zone": "UTC", "asked_at": at, "source": "", "wording": ""})  # fmt: skip
         elif name == "counts of sign-ups":
             rows.append({"key": hashed, "since": at, "count": 1})
+        elif name == "opens and clicks told once":
+            rows.append({"key": hashed, "heard_at": at.timestamp()})
+        elif name == "who opened and clicked":
+            [who] = readers(engine, 1)
+            rows.append({"subscriber_id": who, "edition_id": 1, "kind": "opened", "link": -1, "at": at.timestamp(),
+                         "machine": False, "why": "", "source": ""})  # fmt: skip
         elif name == "events":
             rows.append({"key": hashed, "provider": "smtp", "kind": "bounced", "at": 0.0, "heard_at": at.timestamp(), "target": "t", "mailing_id": 1, "number": 1,
                          "permanent": False, "machine": False, "link": "", "reason": ""})  # fmt: skip

@@ -62,6 +62,29 @@ def test_a_form_sets_what_its_page_listed():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("before", "form", "may_join", "after"),
+    [
+        (False, {"shown": "tracking", "tracked": "on"}, True, True),
+        (
+            False,
+            {"shown": "tracking", "tracked": "on"},
+            False,
+            False,
+        ),  # a link that may have been forwarded cannot agree
+        (False, {"tracked": "on"}, True, False),  # the page did not ask
+        (True, {"shown": "tracking"}, False, False),
+        (True, {"shown": "tracking"}, True, False),
+        (True, {"language": "es"}, True, True),
+        (True, {"shown": "tracking", "tracked": "on"}, False, True),
+    ],
+)
+def test_to_agree_takes_more_than_to_take_it_back(before, form, may_join, after):
+    given_ = replace(BEFORE, tracked=before)
+    assert heard(form, before=given_, may_join=may_join)[0].tracked is after
+    assert heard(form, before=given_, may_join=may_join, fields=FIELDS - {"tracking"})[0].tracked is before
+
+
 def test_a_box_that_is_not_ticked_is_off_but_only_of_digests_that_the_page_listed():
     after, _ = heard({"digest": "1"})
     assert after.digests[1].channels == {"email": False}
