@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from digest.crashes import crash_point
-from digest.deliveries.tables import BATCHES, DELIVERIES, hexed, insert_once, listed
+from digest.deliveries.tables import BATCHES, DELIVERIES, hexed, insert_once, listed, roomy
 from digest.profiles import profile_of, topics_of
 from digest.values import BatchState, DeliveryState
 from digest.windows import Rhythm
@@ -92,7 +92,8 @@ class Filler:
     def fill(self, share: Share, people: People) -> None:
         """All of a share's readers: in the order of their ids where they are alike, else sorted into their places."""
         if share.profiles or (self.rhythm is not None and self.rhythm.local):
-            self._fill_sorted(share, people)
+            with roomy(self.connection):
+                self._fill_sorted(share, people)
         else:
             self._fill_alike(share, people)
 

@@ -1,7 +1,8 @@
 """The ledger's tables for SQLAlchemy Core, and the few places where SQLite and PostgreSQL differ."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Connection, String, text
@@ -89,6 +90,23 @@ def one_snapshot(connection: Connection) -> None:
     """Every statement of this transaction sees one moment; to be called before the first of them. SQLite always does."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+@contextmanager
+def roomy(connection: Connection) -> Iterator[None]:
+    """
+    For writing in many places of an index at once: SQLite keeps 64 MB of pages at hand, so that no page is written again
+    and again as others take its room.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql("PRAGMA cache_size = -65536")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = {int(before)}")
 
 
 class Cursor:
