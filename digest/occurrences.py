@@ -12,6 +12,9 @@ from subscribers.models import DAYS
 
 ONE = timedelta(days=1)
 A_DAY = timedelta(hours=24)
+LEAD = timedelta(minutes=2)
+"""So long before it is due everybody's row is written, a million's in seconds, for the first message to leave on time."""
+
 FAR = 800
 """Days looked ahead for the next occurrence; a cadence with one a year is found, one that has ended is not sought for ever."""
 
@@ -21,8 +24,8 @@ class Occurrence:
     """
     One day of a cadence. All times are UTC.
 
-    `release_at` is when it may leave at the earliest, if nobody approves it before the deadline: the deadline and the
-    undo window. Later than `late_at` is too late: after a day nothing is news any more, whatever the cadence says.
+    `release_at` is when everybody's delivery is written, if it is approved by then: after the deadline and the undo window,
+    and where all readers are due at one instant, shortly before that. Later than `late_at` is too late: after a day nothing is news any more, whatever the cadence says.
     """
 
     kind: EditionKind
@@ -36,7 +39,7 @@ class Occurrence:
 
     @property
     def stations(self) -> Mapping[Station, datetime]:
-        """When each station is due, in their order. Sending may begin before it is due: the ledger holds it until then."""
+        """When each station is due, in their order."""
         times = {
             Station.GATHER: self.gather_at, Station.ASSEMBLE: self.gather_at, Station.REMIND: self.remind_at,
             Station.APPROVE: self.deadline_at, Station.SEND: self.release_at,
@@ -49,10 +52,11 @@ def occurrence(cadence: CadenceRow, day: date) -> Occurrence:
     due = instant(day, cadence.at, cadence.zone)
     deadline = due - timedelta(minutes=cadence.deadline_before)
     gather = due - timedelta(minutes=cadence.gather_before)
+    release = deadline + timedelta(minutes=cadence.undo)
     remind = deadline - timedelta(minutes=cadence.remind_before) if cadence.remind_before else None
     return Occurrence(
         kind=EditionKind(cadence.kind), day=day, gather_at=gather, remind_at=max(remind, gather) if remind else None,
-        deadline_at=deadline, release_at=deadline + timedelta(minutes=cadence.undo), due_at=due,
+        deadline_at=deadline, release_at=release if cadence.local else max(release, due - LEAD), due_at=due,
         late_at=due + (A_DAY if cadence.late == Late.SEND else timedelta(minutes=cadence.late_after)),
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """
-Beside the web application: one thread hands over what readers have just asked for, another keeps the house in order, and one
-looks whether all is well, tells who is on call, and tells an outside watcher that we live.
+What goes on beside everything else: one thread hands over what readers have just asked for, another keeps the house in order,
+and one looks whether all is well, tells who is on call, and tells an outside watcher that we live.
 """
 
 import logging
@@ -22,17 +22,19 @@ BEAT = timedelta(minutes=1)
 
 
 @contextmanager
-def on_duty(press: Press, *, clock: Callable[[], datetime]) -> Iterator[None]:
-    """Service messages leave, upkeep is done and alarms are told while the block runs. At its end what is in hand is finished, and the rest waits."""
-    over = Event()
-    hourly = Hourly(press, clock)
-    duties = {
-        "service messages": lambda: deliver_services(press, now=clock, stop=over.is_set),
-        "upkeep": lambda: hourly.look(over.is_set),  # apart, for a large database is scrubbed for a minute
-    }
-    threads = [Thread(target=_work, args=(name, duty, over), name=name, daemon=True) for name, duty in duties.items()]
-    watched = (press, clock, over, threads[0].is_alive)
-    threads.append(Thread(target=_watch, args=watched, name="alarms", daemon=True))
+def on_duty(press: Press, *, clock: Callable[[], datetime], sends: bool = True, keeps: bool = True) -> Iterator[None]:
+    """
+    While the block runs service messages leave, if this process `sends`; and upkeep is done and alarms are told, if it
+    `keeps` the house. At its end what is in hand is finished, and the rest waits.
+    """
+    over, hourly = Event(), Hourly(press, clock)
+    sender = _thread("service messages", lambda: deliver_services(press, now=clock, stop=over.is_set), over)
+    keeper = _thread(
+        "upkeep", lambda: hourly.look(over.is_set), over
+    )  # apart: a large database is scrubbed for a minute
+    lives = sender.is_alive if sends else lambda: True
+    watcher = Thread(target=_watch, args=(press, clock, over, lives), name="alarms", daemon=True)
+    threads = [*([sender] if sends else []), *([keeper, watcher] if keeps else [])]
     for thread in threads:
         thread.start()
     try:
@@ -41,6 +43,10 @@ def on_duty(press: Press, *, clock: Callable[[], datetime]) -> Iterator[None]:
         over.set()
         for thread in threads:
             thread.join()
+
+
+def _thread(name: str, duty: Callable[[], object], over: Event) -> Thread:
+    return Thread(target=_work, args=(name, duty, over), name=name, daemon=True)
 
 
 def _work(name: str, duty: Callable[[], object], over: Event) -> None:

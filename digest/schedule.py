@@ -18,13 +18,11 @@ from digest.deliveries import owner_name
 from digest.errors import DigestError
 from digest.leading import LEASE, LostError, as_leader, lead, resign
 from digest.models import CadenceRow, EditionRow
-from digest.press import Press, attend_to, deliver_services, in_hand
-from digest.upkeep import Hourly
+from digest.press import Press, attend_to, in_hand
 
 log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between two looks at what is due; a clock that was set is noticed within one
 AT_ONCE = 4  # occurrences whose stations run at the same time: a slow source of one keeps no other waiting
-NAP = 0.2  # seconds; how soon it is noticed that the watch is over
 
 Told = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -34,31 +32,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def watch(press: Press, told: Told, stop: Callable[[], bool], *, clock: Clock = utc_now) -> None:
-    """
-    Until `stop` says so, run the stations of every cadence while this process leads, and send what is due.
-
-    Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watcher changes nothing.
-    What is in hand when it is over is finished, the rest stays on record.
-    """
-    over = Event()
-    with on_watch(press, told, clock=clock):
-        while not stop():
-            over.wait(NAP)
-
-
 @contextmanager
 def on_watch(
-    press: Press, told: Told, *, serves: bool = True, clock: Clock = utc_now, tick: float = TICK, lease: float = LEASE
-) -> Iterator["Watch"]:
+    press: Press, told: Told, *, leads: bool = True, sends: bool = True, clock: Clock = utc_now, tick: float = TICK,
+    lease: float = LEASE,
+) -> Iterator["Watch"]:  # fmt: skip
     """
-    The same beside other work, while the block runs. `serves`: service messages leave and upkeep is done here too.
+    While the block runs: the stations of every cadence, if this process `leads` or comes to; and what is due of each
+    edition leaves, if it `sends`.
 
-    `tick` is in seconds, `lease` in seconds of the `clock`.
+    Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watch changes nothing. At the
+    end what is in hand is finished, the rest stays on record. `tick` is in seconds, `lease` in seconds of the `clock`.
     """
     duty = Watch(press, told, clock, lease)
-    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(5)})
-    jobs = [duty.lead, duty.look, duty.send, *([duty.serve, duty.keep] if serves else [])]
+    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(3)})
+    jobs = [*([duty.lead, duty.look] if leads else []), *([duty.send] if sends else [])]
     for job in jobs:
         scheduler.add_job(
             job, "interval", seconds=tick, coalesce=True, misfire_grace_time=None, max_instances=1, next_run_time=utc_now(),
@@ -78,7 +66,7 @@ class Watch:
 
     def __init__(self, press: Press, told: Told, clock: Clock, lease: float = LEASE) -> None:
         self.press, self.told, self.clock, self.lease = press, told, clock, lease
-        self.owner, self.hourly = owner_name(), Hourly(press, clock)
+        self.owner = owner_name()
         self.stopped = Event()
         self.fence: int | None = None
         self._stations = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="station")
@@ -129,16 +117,6 @@ class Watch:
 
     # sending --------------------------------------------------------------------------------------------------------
 
-    def serve(self) -> None:
-        """Service messages leave."""
-        with self._in_words("service messages wait"):
-            deliver_services(self.press, now=self.clock, stop=self.stopped.is_set)
-
-    def keep(self) -> None:
-        """What has had its time goes, once an hour."""
-        with self._in_words("upkeep"):
-            self.hourly.look(self.stopped.is_set)
-
     def send(self) -> None:
         """Begin, or go on with, each edition of which something is due."""
         with self._in_words("sending"):
@@ -151,8 +129,8 @@ class Watch:
 
     def _begin(self, key: object, pool: ThreadPoolExecutor, work: Callable[..., None], *given: Any) -> None:
         """In a thread of the pool, unless the same is under way already."""
-        under_way = self._busy.get(key)
-        if (under_way is None or under_way.done()) and not self.stopped.is_set():
+        self._busy = {one: future for one, future in self._busy.items() if not future.done()}
+        if key not in self._busy and not self.stopped.is_set():
             self._busy[key] = pool.submit(work, *given)
 
     # ----------------------------------------------------------------------------------------------------------------

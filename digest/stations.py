@@ -17,6 +17,7 @@ from sqlmodel import Session, col, delete, select
 from digest import cadences, desk, editions, gathering, records
 from digest.cadences import every
 from digest.database import reading, writing
+from digest.editors import tell_outcome, tell_ready, tell_reminder
 from digest.errors import DigestError
 from digest.leading import LostError, as_leader
 from digest.models import CadenceRow, DigestRow, EditionRow, StationRow
@@ -30,9 +31,6 @@ AHEAD = timedelta(hours=48)
 
 MOST_MISSED = 31
 MISSED = "missed: no clock was running"
-LEAD = timedelta(minutes=2)
-"""So long before it is due everybody's row is written, a million's in seconds, for the first message to leave on time."""
-
 GRACE = 60  # seconds; an edition that leaves within these is not late
 TRIES = 3  # to read sources that all fail, before the edition is made of what there is
 REST = timedelta(seconds=30)
@@ -80,7 +78,7 @@ class Due:
         """
         assert self.edition is not None
         approved = (self.edition.approved_at or self.times.deadline_at) + timedelta(minutes=self.cadence.undo)
-        return approved if self.cadence.local else max(approved, self.times.due_at - LEAD)
+        return approved if self.cadence.local else max(approved, self.times.release_at)
 
     def is_due(self, now: datetime) -> bool:
         """Its time has come, or is long over. An approved edition's sending waits for its release, and after a fault a while."""
@@ -290,6 +288,8 @@ def _assemble(press: Press, one: Due, now: datetime) -> Outcome:
         now=now,
         notes=_unread(press, one),
     )
+    _tell(tell_ready, press, edition, now)
+    _tell(tell_outcome, press, edition, now)
     return DONE, f"the edition is {edition.state}"
 
 
@@ -305,15 +305,33 @@ def _unread(press: Press, one: Due) -> list[str]:
     return [f"When it was gathered: {words}."] if "not read:" in words else []
 
 
-def _remind(_press: Press, one: Due, _now: datetime) -> Outcome:
-    return DONE, f"nobody has acted yet; the deadline is {one.times.deadline_at:%H:%M} UTC"
+def _remind(press: Press, one: Due, now: datetime) -> Outcome:
+    assert one.edition is not None, "it was assembled by an earlier station"
+    told = _tell(tell_reminder, press, one.edition, now)
+    waits = one.edition.state in {EditionState.DRAFT, EditionState.REVIEW}
+    words = f"nobody has acted yet; the deadline is {one.times.deadline_at:%H:%M} UTC" if waits else ""
+    return DONE, f"{words}; {told} letters to editors" if told else words
 
 
 def _approve(press: Press, one: Due, now: datetime) -> Outcome:
     assert one.edition is not None, "it was assembled by an earlier station"
     after = apply_deadline(press, one.edition, now=now)
+    _tell(tell_outcome, press, after, now)
     by = f" by {after.approved_by}" if after.approved_by else ""
     return DONE, f"the edition is {after.state}{by}. {after.reason}".rstrip()
+
+
+def _tell(
+    letter: Callable[[Press, EditionRow, datetime], int], press: Press, edition: EditionRow, now: datetime
+) -> int:
+    """How many editors were written to. That nobody can be told holds up no edition."""
+    try:
+        return letter(press, edition, now)
+    except LostError:
+        raise
+    except DigestError as error:
+        log.warning("editors were not told: %s", error)
+        return 0
 
 
 def _send(press: Press, one: Due, now: datetime) -> Outcome:
@@ -333,17 +351,18 @@ def _too_late(press: Press, one: Due, now: datetime) -> Outcome:
     what = "its stories go into the next edition" if one.cadence.late == Late.MERGE else "it is skipped"
     words = f"later than {one.times.late_at:%Y-%m-%d %H:%M} UTC, which is too late: {what}"
     with writing(press.engine) as session:
-        skip_late(session, one.digest, one.times, words, now)
+        edition = skip_late(session, one.digest, one.times, words, now)
+    _tell(tell_outcome, press, edition, now)
     return PASSED, words
 
 
-def skip_late(session: Session, digest: DigestRow, times: Occurrence, words: str, now: datetime) -> None:
+def skip_late(session: Session, digest: DigestRow, times: Occurrence, words: str, now: datetime) -> EditionRow:
     """Skip the occurrence's edition, which is made for that where there is none, so that everybody can see why."""
     kind = EditionKind(times.kind)
     edition = records.edition_on(session, digest, times.day, kind)
     edition = edition or cadences.start(session, digest, times.day, kind, now=now)
     edition.late_by = max(1, int((now - times.due_at).total_seconds()))
-    desk.change(session, edition, "skip", who=editions.PRESS, now=now, reason=words)
+    return desk.change(session, edition, "skip", who=editions.PRESS, now=now, reason=words)
 
 
 ACTIONS: Mapping[Station, Callable[[Press, Due, datetime], Outcome]] = {

@@ -239,15 +239,6 @@ def gather_from(house: Press, locations: list[str], now: datetime, progress: Ste
     )
 
 
-def watch(home: Path | None) -> None:
-    from digest import schedule
-
-    house = _at_work(home)
-    say("On duty: stations are run, deadlines kept, and what is due leaves. Ctrl-C ends it.")
-    with until_told() as stop:
-        schedule.watch(house, told=say, stop=stop)
-
-
 # the demo -------------------------------------------------------------------------------------------------------------
 
 

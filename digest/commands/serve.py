@@ -1,20 +1,23 @@
-"""The command that answers over HTTP until it is told to stop."""
+"""The commands that stay until they are told to stop: web, clock and sender, in one process or each in its own."""
 
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import uvicorn
 from fastapi import FastAPI
 
 from digest import logs
 from digest.app import open_press
-from digest.commands.screen import say
-from digest.errors import SettingsError
+from digest.commands.screen import say, until_told
+from digest.errors import NotFoundError, SettingsError
 from digest.posting import on_duty
+from digest.press import Press
+from digest.schedule import on_watch
 from digest.tracking import begin
 from digest.web.counting import at_work
 from digest.web.site import build
@@ -22,21 +25,59 @@ from digest.web.site import build
 GRACE = 20  # seconds that open requests have to end
 
 
-def serve(home: Path | None) -> None:
+WEB, CLOCK, SENDER = PARTS = ("web", "clock", "sender")
+DUTIES = {
+    WEB: "readers' pages and providers' hooks", CLOCK: "stations, deadlines, alarms and upkeep",
+    SENDER: "what is due leaves",
+}  # fmt: skip
+NAP = 0.2  # seconds; how soon a process without pages notices that it should stop
+
+
+def serve(home: Path | None, only: Collection[str] = PARTS) -> None:
+    """
+    Those parts, in this process.
+
+    Raises:
+        NotFoundError: there is no such part.
+        SettingsError: nobody can listen where the setting says.
+    """
+    parts = set(only) or set(PARTS)
+    if unknown := parts - set(PARTS):
+        raise NotFoundError(f"--only: {', '.join(sorted(unknown))} is no part; use {', '.join(PARTS)}.")
     press = open_press(home)
     logs.set_up(press.settings)
-    app = build(press, clock=clock)
     begin(press.engine, press.settings.tracking, now=clock())
-    with (
-        _listening(press.settings.listen_at) as door,
-        _told_gently(),
-        on_duty(press, clock=clock),
-        at_work(app.state.counting),
-    ):
+    with ExitStack() as running:
+        until_over = running.enter_context(_answering(press)) if WEB in parts else _without_pages
+        running.enter_context(on_watch(press, say, leads=CLOCK in parts, sends=SENDER in parts, clock=clock))
+        running.enter_context(on_duty(press, clock=clock, sends=SENDER in parts, keeps=CLOCK in parts))
+        until_over(f"On duty: {'; '.join(words for part, words in DUTIES.items() if part in parts)}. Ctrl-C ends it.")
+    say("Stopped; what was in hand is finished.")
+
+
+def _without_pages(duties: str) -> None:
+    say(duties)
+    over = Event()
+    with until_told() as stop:
+        while not stop():
+            over.wait(NAP)
+
+
+@contextmanager
+def _answering(press: Press) -> Iterator[Callable[[str], None]]:
+    """What answers until it is told to stop; told before it has begun, it does not begin."""
+    app = build(press, clock=clock)
+    server = uvicorn.Server(configured(app))
+    with _listening(press.settings.listen_at) as door, _told_gently(server):
         host, port = door.getsockname()[:2]
-        say(f"Answering at http://{f'[{host}]' if ':' in host else host}:{port}. Ctrl-C ends it.")
-        uvicorn.Server(configured(app)).run(sockets=[door])
-    say("Stopped; what had been asked was answered.")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+        def until_over(duties: str) -> None:
+            say(f"Answering at {address}. {duties}")
+            with at_work(app.state.counting):
+                server.run(sockets=[door])
+
+        yield until_over
 
 
 def clock() -> datetime:
@@ -68,9 +109,16 @@ def _listening(at: tuple[str, int]) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _told_gently() -> Iterator[None]:
-    """uvicorn stops at SIGINT and SIGTERM, then raises them once more: by then there is nothing left to end."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+def _told_gently(server: uvicorn.Server) -> Iterator[None]:
+    """
+    SIGINT and SIGTERM stop it, also while it begins; once it runs it hears them itself, and raises them once more at its end:
+    by then there is nothing left to end.
+    """
+
+    def stop(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -124,7 +124,9 @@ def test_all_stations_keep_their_distance_when_clocks_change():
     for day in (date(2025, 3, 29), date(2025, 3, 30), date(2025, 10, 26)):
         one = occurrence(cadence(at="03:10", gather_before=60, deadline_before=15, undo=5), day)
         assert (one.due_at - one.gather_at, one.due_at - one.deadline_at) == (timedelta(hours=1), timedelta(minutes=15))
-        assert one.release_at - one.deadline_at == timedelta(minutes=5)
+        assert one.due_at - one.release_at == timedelta(minutes=2)  # all are due at one instant
+        local = occurrence(cadence(at="03:10", undo=5, local=True), day)
+        assert local.release_at - local.deadline_at == timedelta(minutes=5)
 
 
 def test_what_was_due_before_it_counted_is_none_of_its_business():

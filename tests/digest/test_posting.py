@@ -9,11 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlmodel import delete
 
 from digest import posting
+from digest.database import writing
 from digest.errors import StorageError, TransportError
+from digest.models import CadenceRow
 from digest.posting import on_duty
-from digest.schedule import Watch
 from digest.settings import Settings
 from tests.front_door import hidden, opened
 from tests.receiver import receiver
@@ -78,6 +80,8 @@ def test_a_fault_is_told_and_the_next_try_comes(house, monkeypatch, caplog, faul
 
 
 def test_beside_the_pages_alarms_are_told_and_the_heart_beats(house, monkeypatch):
+    with writing(house.press.engine) as session:
+        session.exec(delete(CadenceRow))  # no clock is missed
     with receiver() as hook:
         given = {
             "alarm_webhook": hook.url("/alarms"), "alarm_secret": "a secret of the webhook", "fetch_allow": (hook.host,),
@@ -94,14 +98,6 @@ def test_beside_the_pages_alarms_are_told_and_the_heart_beats(house, monkeypatch
         (alarm,) = [json.loads(body) for _, path, _, body in hook.heard if path == "/alarms"]
         assert (alarm["cause"], alarm["state"]) == ("disk", "began")
         assert len([one for one in hook.heard if one[1] == "/ping"]) <= 3, "once a minute"
-
-
-def test_where_nobody_serves_who_is_on_duty_sends_them(house):
-    house.sign_up("ana@example.net")
-    told = []
-    Watch(house.press, told.append, house.clock).serve()
-    assert len(house.mails()) == 1
-    assert not told
 
 
 def test_digest_serve_takes_a_sign_up_and_sends_its_confirmation(tmp_path):
@@ -124,3 +120,36 @@ def test_digest_serve_takes_a_sign_up_and_sends_its_confirmation(tmp_path):
         finally:
             process.terminate()
             assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(("parts", "words"), [(["clock"], "stations"), (["clock", "sender"], "what is due leaves")])
+def test_parts_run_on_their_own_and_end_when_told(tmp_path, parts, words):
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "PATH": "/usr/bin:/bin",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "DIGEST_HOME": "press",
+    }
+    command = [sys.executable, "-m", "digest"]
+    subprocess.run([*command, "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    only = [word for part in parts for word in ("--only", part)]
+    with subprocess.Popen(
+        [*command, "serve", *only], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            said = process.stdout.readline()
+            assert words in said
+            assert "Answering" not in said
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    refused = subprocess.run(
+        [*command, "serve", "--only", "kitchen"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (refused.returncode, "use web, clock, sender" in refused.stderr) == (2, True)

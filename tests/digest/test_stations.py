@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from digest import press, records
+from digest.database import writing
 from digest.gathering import gather
 from digest.leading import LostError, as_leader, lead
 from digest.models import EditionRow
@@ -292,6 +293,25 @@ def test_weekly_readers_get_the_best_of_the_week(room):
     with room.session() as session:
         slots = records.content_of(session, weekly)["slots"]
     assert len({slot["headline"].rpartition(" on ")[2] for slot in slots}) > 3  # of more than three days
+
+
+def test_editors_are_told_when_the_draft_is_ready_before_the_deadline_and_when_it_is_held(room):
+    with writing(room.press.engine) as session:
+        records.digest_named(session, "global").editors = ["desk@example.org"]
+    room.schedule(at="07:00", zone="Europe/Madrid", fallback="hold")
+    room.at("05:55")
+    with room.watch() as duty:
+        for until in ("06:00", "06:30", "07:30"):
+            room.until(duty, until)
+            press.deliver_services(room.press, now=lambda: room.now)
+    letters = sorted(
+        next(line for line in file.read_text().splitlines() if line.startswith("Subject:"))
+        for file in room.press.settings.outbox_folder.rglob("*.eml")
+    )
+    assert len(letters) == 3
+    assert [any(words in letter for letter in letters) for words in ("is ready", "Nobody has approved", "is held")] == [
+        True
+    ] * 3
 
 
 # one leader ---------------------------------------------------------------------------------------------------------
