@@ -85,3 +85,19 @@ def test_paused_nothing_is_next_and_resumed_there_is(house):
     assert "Paused: none of this happens" in said(house, "schedule", "next", "global", "3").stdout
     assert "Next: " in said(house, "schedule", "resume", "global").stdout
     assert len(json.loads(said(house, "schedule", "next", "global", "3", "--json").stdout)["next"]) == 3
+
+
+def test_with_an_hour_for_each_reader_it_says_whose_hour_comes_before_the_release(house, tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text(
+        "email,zone\nana@example.net,Asia/Tokyo\nben@example.net,Europe/Madrid\ncleo@example.net,America/New_York\n"
+    )
+    assert said(house, "subscribers", "import", str(people), "--consent", "a form").returncode == 0
+    assert said(house, "schedule", "add", "global", "--local", "--days", "daily").returncode == 0
+    readers = json.loads(said(house, "schedule", "next", "global", "1", "--json").stdout)["readers"]
+    assert (readers["readers"], readers["early"]) == (3, 1)
+    assert readers["fates"] == {"kept": 2, "later": 1}
+    words = ["simulate", "global", "--from", "2027-03-29", "--days", "1", "--zone", "Asia/Tokyo", "--json"]
+    (tokyo,) = json.loads(said(house, "schedule", *words).stdout)
+    assert tokyo["words"] == "07:00 comes before the release"
+    assert tokyo["instant"].endswith("05:00 UTC")  # the next half-hour after the release

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
-from digest import cadences
+from digest import cadences, waves
 from digest.app import open_press
 from digest.cadences import FIELDS, CadenceError
-from digest.commands.screen import say, show_json, show_table
+from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
 from digest.errors import NotFoundError
 from digest.holidays import read_dates
@@ -20,7 +20,7 @@ from digest.models import CadenceRow, DigestRow, StationRow
 from digest.occurrences import Occurrence, coming, local_date, occurrence, why_not
 from digest.records import digest_named
 from digest.values import EditionKind, Fallback, Late, Station
-from digest.windows import instant
+from digest.windows import Fate, instant
 
 ONE_DAY = timedelta(days=1)
 MOST = 400
@@ -221,11 +221,20 @@ def upcoming(home: Path | None, slug: str, count: int, *, kind: str, as_json: bo
     if not 1 <= count <= MOST:
         raise NotFoundError(f"{count} is not allowed; ask for 1 to {MOST}.")
     with reading(house.engine) as session:
-        row = cadences.named(session, digest_named(session, slug), kind)
+        digest = digest_named(session, slug)
+        row = cadences.named(session, digest, kind)
         found = list(islice(coming(row, now), count))
         between = _left_out(row, now, found[-1].day) if found else []
+        crowd = (
+            waves.forecast(session, digest, row, found[0].day, found[0].release_at, now, settings=house.settings)
+            if found
+            else None
+        )
     if as_json:
-        show_json({"paused": row.paused_at is not None, "next": [_as_json(one) for one in found], "left_out": between})
+        readers = _crowd_as_json(crowd) if crowd else None
+        show_json({
+            "paused": row.paused_at is not None, "next": [_as_json(one) for one in found], "left_out": between, "readers": readers,
+        })  # fmt: skip
         return
     if row.paused_at is not None:
         say(f"Paused: none of this happens until digest schedule resume {slug}.", style="yellow")
@@ -238,6 +247,39 @@ def upcoming(home: Path | None, slug: str, count: int, *, kind: str, as_json: bo
     show_table("", ("date", "gather", "deadline", "due", "", ""), rows)
     for left in between:
         say(f"  not on {left['date']}: {left['why']}", style="dim")
+    if crowd and found:
+        _say_crowd(crowd, found[0], row)
+
+
+def _crowd_as_json(crowd: waves.Forecast) -> dict[str, Any]:
+    return {
+        "readers": crowd.readers, "early": crowd.early, "fates": crowd.fates(),
+        "waves": [{"at": at, "readers": readers} for at, readers in crowd.waves()],
+    }  # fmt: skip
+
+
+FATES = {
+    Fate.LATER: "get it later that day, at the next time at which they may be reached",
+    Fate.NEXT_DAY: "get it on the next day", Fate.MISSED: "do not get it",
+}  # fmt: skip
+
+
+def _say_crowd(crowd: waves.Forecast, first: Occurrence, row: CadenceRow) -> None:
+    """How many readers the next one has, in how many waves, and whose hour comes before it can be released."""
+    count = len(crowd.waves())
+    say(f"On {first.day}: {number(crowd.readers)} readers in {number(count)} {'wave' if count == 1 else 'waves'}.")
+    if not crowd.early:
+        return
+    say(
+        f"  {number(crowd.early)} have an hour before {first.release_at:%H:%M} UTC, when it is released:",
+        style="yellow",
+    )
+    for fate, readers in crowd.fates().items():
+        if fate in FATES:
+            say(f"    {number(readers)} {FATES[fate]}")
+    say(
+        f"  An earlier deadline serves them on time; it is {_length(row.deadline_before)} before now: --deadline-before, --gather-before."
+    )
 
 
 def _left_out(row: CadenceRow, now: datetime, last: date) -> list[dict[str, str]]:
@@ -261,7 +303,7 @@ def simulate(
         row = cadences.named(session, digest, kind)
         named = [_zone(name) for name in zones] or [row.zone]
         first = _day(start) if start else local_date(row, now)
-        lines = [line for ahead in range(days) for line in _day_lines(row, first + ahead * ONE_DAY, named)]
+        lines = [line for ahead in range(days) for line in _day_lines(digest, row, first + ahead * ONE_DAY, named)]
     if as_json:
         show_json(lines)
         return
@@ -277,15 +319,24 @@ def _zone(name: str) -> str:
         raise NotFoundError(f"--zone: {error}") from None
 
 
-def _day_lines(row: CadenceRow, day: date, zones: Sequence[str]) -> list[dict[str, str]]:
+def _day_lines(digest: DigestRow, row: CadenceRow, day: date, zones: Sequence[str]) -> list[dict[str, str]]:
     if why := why_not(row, day):
         return [{"date": f"{day:%a} {day}", "zone": "", "wall": "", "instant": "", "words": f"none: {why}"}]
     lines = []
+    times = occurrence(row, day)
     for zone in zones:
-        at = instant(day, row.at, zone) if row.local else occurrence(row, day).due_at
+        due = waves.rhythm(digest, row, day, times.release_at).due(zone, "", now=times.release_at)
+        at = due.instant if row.local else times.due_at
+        if at is None:
+            words = (
+                f"no: it comes before the release at {times.release_at:%H:%M} UTC, and {row.late} is what is then done"
+            )
+            lines.append({"date": f"{day:%a} {day}", "zone": zone, "wall": "", "instant": "", "words": words})
+            continue
         wall = at.astimezone(ZoneInfo(zone))
         asked = row.at if row.local or zone == row.zone else f"{wall:%H:%M}"
-        moved = f"there is no {asked} that day: " if f"{wall:%H:%M}" != asked else ""
+        missing = f"there is no {asked} that day: " if f"{wall:%H:%M}" != asked else ""
+        moved = missing if due.fate == Fate.KEPT or not row.local else f"{row.at} comes before the release: "
         words = (moved + _clocks_change(zone, day)).removesuffix(": ")
         lines.append({
             "date": f"{day:%a} {day}", "zone": zone, "wall": f"{wall:%Y-%m-%d %H:%M %Z}", "instant": f"{at:%Y-%m-%d %H:%M} UTC",
