@@ -16,7 +16,7 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, and_, or_
+from sqlalchemy import Engine, and_, exists, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -26,12 +26,24 @@ from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.languages import message
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
+from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow, StationRow
 from digest.parts import load_part
 from digest.paths import template_folders
 from digest.services import Services
 from digest.settings import Settings
-from digest.values import Candidate, EditionKind, EditionState, Fallback, MailingState, Pick, Proof, Recipient, Rules
+from digest.values import (
+    Candidate,
+    EditionKind,
+    EditionState,
+    Fallback,
+    MailingState,
+    Pick,
+    Proof,
+    Recipient,
+    Rules,
+    Station,
+    StationState,
+)
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -401,12 +413,24 @@ def move_edition(
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
 
 
-def in_hand(press: Press) -> list[EditionRow]:
-    """Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own."""
+def in_hand(press: Press, now: datetime) -> list[EditionRow]:
+    """
+    Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own.
+
+    Where the stations of its day are over (it was skipped, or came too late) a person who reopens and approves it sends it.
+    """
+    of, station = EditionRow, StationRow
     waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED)
-    by_hand = and_(col(EditionRow.state).in_(waiting), col(EditionRow.due_at).is_(None))
+    by_hand = and_(col(of.state).in_(waiting), col(of.due_at).is_(None))
+    sending_over = exists().where(
+        col(station.digest_id) == of.digest_id, col(station.kind) == of.kind,
+        col(station.local_date) == of.local_date, col(station.station) == Station.SEND,
+        col(station.state).in_((StationState.DONE, StationState.PASSED)),
+    )  # fmt: skip
+    again = and_(col(of.state) == EditionState.APPROVED, col(of.due_at) <= now, col(of.name) == "", sending_over)
     with reading(press.engine) as session:
-        return list(session.exec(select(EditionRow).where(or_(col(EditionRow.state) == EditionState.SENDING, by_hand))))
+        on_their_way = col(of.state) == EditionState.SENDING
+        return list(session.exec(select(EditionRow).where(or_(on_their_way, by_hand, again))))
 
 
 def attend_to(
