@@ -1,12 +1,15 @@
 """The time machine: what was sent is printed again byte for byte, and a morning is run through with nothing at stake."""
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
 
 from digest import press, rehearsal, replaying
 from digest.database import writing
+from digest.delivery_ids import read_delivery_token
 from digest.errors import NotFoundError
+from digest.models import EditionRow
 from digest.values import EditionState
 from subscribers.models import SubscriberRow
 from tests.mornings import moment, newsroom, write_feed
@@ -82,6 +85,36 @@ def test_a_rehearsal_of_a_day_that_was_sent_sends_it_anew_to_its_own_outbox(sent
     assert run.edition.due_at == datetime(2025, 3, 10, 8, 30, tzinfo=UTC)
     assert "1 of 1" in run.books
     assert len(sent.mails()) == 2
+
+
+def test_the_links_of_a_rehearsal_lead_to_nobody_in_the_house(sent, tmp_path):
+    write_feed(sent.source, moment("06:00", 1))
+    rehearsal.rehearse(sent.press, "global", date(2025, 3, 11), tmp_path / "copy", gathers=True)
+    real, rehearsed = (
+        {token.decode() for mail in files(folder).values() for token in tokens(mail)}
+        for folder in (sent.press.settings.outbox_folder, tmp_path / "copy" / "outbox")
+    )
+    assert sorted({read_delivery_token(sent.press.keys, token) for token in real}) == [(1, 1), (1, 2)]
+    assert len(rehearsed) == 2
+    assert {read_delivery_token(sent.press.keys, token) for token in rehearsed} == {None}
+
+
+def tokens(mail):
+    """What stands for a reader in a mail's links, as it is laid out there or folded."""
+    return set(re.findall(rb"/m/([\w-]+)/leave", mail.replace(b"=\r\n", b"")))
+
+
+def test_a_rehearsal_sends_no_other_edition_of_the_house(room, tmp_path):
+    room.at("05:30")
+    with room.watch() as duty:
+        room.at("06:00")
+        room.look(duty)
+    press.approve(room.press, room.editions[0], who="ana", now=room.now)
+    with writing(room.press.engine) as session:
+        session.get(EditionRow, 1).state = EditionState.SENDING
+    run = rehearsal.rehearse(room.press, "global", date(2025, 3, 12), tmp_path / "copy", gathers=True)
+    assert run.edition.state in {EditionState.SENT, EditionState.SKIPPED}
+    assert {file.parts[1] for file in files(tmp_path / "copy" / "outbox")} <= {"2025-03-12"}
 
 
 def test_a_rehearsal_says_when_a_day_would_have_no_edition(room, tmp_path):
