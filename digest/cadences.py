@@ -353,6 +353,13 @@ def _unsent(session: Session, row: CadenceRow, day: str) -> Iterable[EditionRow]
     return [edition] if edition is not None and edition.state in {*EDITABLE, EditionState.APPROVED} else []
 
 
+def skipped(session: Session, row: CadenceRow, days: Iterable[date]) -> list[EditionRow]:
+    """Of those dates the editions that were made and skipped: putting a date back brings none of them back."""
+    digest = session.get_one(DigestRow, row.digest_id)
+    found = [edition_on(session, digest, day, row.kind) for day in days]
+    return [edition for edition in found if edition is not None and edition.state == EditionState.SKIPPED]
+
+
 def put_back(session: Session, row: CadenceRow, day: str, *, who: str, now: datetime) -> None:
     """
     Raises:

@@ -8,8 +8,8 @@ from secrets import token_hex
 from typing import Any, cast
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, Table, func, insert
-from sqlmodel import Session, SQLModel, col, select
+from sqlalchemy import Connection, Table, func, insert, select
+from sqlmodel import Session, SQLModel, col
 
 from digest import cadences, deliveries, press, records
 from digest.app import build
@@ -21,6 +21,7 @@ from digest.occurrences import Occurrence, occurrence, why_not
 from digest.press import OUTBOX, Press
 from digest.schedule import Watch
 from digest.values import BatchState, EditionKind, EditionState, Station, StationState
+from subscribers.erasure import pointing_at_subscribers
 from subscribers.models import DAYS
 
 READERS = 1_000
@@ -32,15 +33,10 @@ LONGEST = 60 * 60 * 48
 
 LEFT_BEHIND = frozenset({
     "batch", "delivery", "event", "leader", "mailing", "sender", "service", "signup", "signup_count", "station", "import_run", "audit",
+    "deed", "tally", "told_once", "alarm", "alarm_quiet",
 })  # fmt: skip
 """What was, is being, or came back from being sent is the real house's alone."""
 
-OF_READERS = {
-    "subscriber": "id",
-    "subscription": "subscriber_id",
-    "subscriber_topic": "subscriber_id",
-    "activity": "subscriber_id",
-}
 REHEARSAL = "the rehearsal"
 
 
@@ -182,8 +178,9 @@ def _last_reader(source: Connection, readers: int) -> int:
 
 def _copy_table(source: Connection, target: Connection, table: Table, last: int) -> None:
     query = select(table)
-    if table.name in OF_READERS:
-        query = query.where(table.c[OF_READERS[table.name]] <= last)
+    whose = {"subscriber": "id", **{of.name: column.name for of, column in pointing_at_subscribers()}}
+    if table.name in whose:
+        query = query.where(table.c[whose[table.name]] <= last)
     for rows in source.execution_options(yield_per=CHUNK).execute(query).mappings().partitions():
         target.execute(insert(table), [dict(row) for row in rows])
 
@@ -194,10 +191,11 @@ def _begin_anew(session: Session, slug: str, run: Rehearsal, *, gathers: bool) -
     if (edition := records.edition_on(session, digest, times.day, times.kind)) is not None:
         session.delete(edition)
         session.flush()
-    for told in session.exec(select(EditionRow).where(col(EditionRow.state).in_(TOLD_STATES))):
-        told.state = EditionState.SENT  # its stories count as told, and it does not leave from here
-    for waiting in session.exec(select(EditionRow).where(col(EditionRow.state).in_(EDITABLE))):
-        waiting.state, waiting.due_at = EditionState.HELD, None
+    editions = EditionRow.metadata.tables["edition"]
+    state, connection = editions.c.state, session.connection()
+    # their stories count as told, and nothing leaves from here
+    connection.execute(editions.update().where(state.in_(TOLD_STATES)).values(state=EditionState.SENT))
+    connection.execute(editions.update().where(state.in_(EDITABLE)).values(state=EditionState.HELD, due_at=None))
     for other, cadence in cadences.every(session):
         if (other.id, cadence.kind) != (digest.id, times.kind):
             session.delete(cadence)

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest import press
+from digest import cadences, press, records
+from digest.database import reading
 from digest.gathering import gather
 from tests.mornings import READERS, moment, newsroom
 
@@ -149,6 +150,18 @@ def test_a_date_left_out_while_its_sources_are_tried_again_has_no_edition(daily)
         daily.change("leave_out", dates={"2025-03-10": "strike"})
         daily.until(duty, "07:30")
     assert not daily.states
+
+
+def test_a_date_that_is_put_back_says_which_edition_stays_skipped(daily):
+    daily.at("06:05")
+    with daily.watch() as duty:
+        daily.look(duty)
+    daily.change("leave_out", dates={"2025-03-10": "strike"})
+    daily.change("put_back", day="2025-03-10")
+    with reading(daily.press.engine) as session:
+        row = cadences.named(session, records.digest_named(session, "global"))
+        days = [date(2025, 3, 10), date(2025, 3, 11)]
+        assert [edition.local_date for edition in cadences.skipped(session, row, days)] == days[:1]
 
 
 # stations -----------------------------------------------------------------------------------------------------------

@@ -4,14 +4,16 @@ import re
 from datetime import UTC, date, datetime
 
 import pytest
+from sqlalchemy import select
 
 from digest import press, rehearsal, replaying
-from digest.database import writing
+from digest.database import open_engine, reading, writing
 from digest.delivery_ids import read_delivery_token
 from digest.errors import NotFoundError
 from digest.models import EditionRow
 from digest.values import EditionState
-from subscribers.models import SubscriberRow
+from subscribers.erasure import pointing_at_subscribers
+from subscribers.models import SubscriberRow, TrackingConsentRow
 from tests.mornings import moment, newsroom, write_feed
 
 NOW = datetime(2025, 3, 10, 5, 30, tzinfo=UTC)
@@ -105,16 +107,29 @@ def tokens(mail):
 
 
 def test_a_rehearsal_sends_no_other_edition_of_the_house(room, tmp_path):
-    room.at("05:30")
+    room.at("06:00")
     with room.watch() as duty:
-        room.at("06:00")
         room.look(duty)
     press.approve(room.press, room.editions[0], who="ana", now=room.now)
     with writing(room.press.engine) as session:
-        session.get(EditionRow, 1).state = EditionState.SENDING
-    run = rehearsal.rehearse(room.press, "global", date(2025, 3, 12), tmp_path / "copy", gathers=True)
-    assert run.edition.state in {EditionState.SENT, EditionState.SKIPPED}
-    assert {file.parts[1] for file in files(tmp_path / "copy" / "outbox")} <= {"2025-03-12"}
+        session.get(EditionRow, 1).state = EditionState.SENDING  # as a kill leaves it, before its mailing is opened
+    write_feed(room.source, moment("06:00", 1))
+    run = rehearsal.rehearse(room.press, "global", date(2025, 3, 11), tmp_path / "copy", gathers=True)
+    assert run.edition.state == EditionState.SENT
+    assert {file.parts[1] for file in files(tmp_path / "copy" / "outbox")} == {"2025-03-11"}
+
+
+def test_a_rehearsal_copies_nothing_of_readers_beyond_the_first(room, tmp_path):
+    with writing(room.press.engine) as session:
+        for number in (1, 2):
+            agreed = TrackingConsentRow(subscriber_id=number, at=NOW, source="page", wording="1", proof="x")
+            session.add(agreed)
+    rehearsal.rehearse(room.press, "global", date(2025, 3, 11), tmp_path / "copy", readers=1)
+    copy = open_engine(f"sqlite:///{tmp_path / 'copy' / 'digest.sqlite'}")
+    with reading(copy) as session:
+        for table, whose in pointing_at_subscribers():
+            assert set(session.connection().execute(select(whose).select_from(table)).scalars()) <= {1}, table.name
+        assert session.get(TrackingConsentRow, 1)
 
 
 def test_a_rehearsal_says_when_a_day_would_have_no_edition(room, tmp_path):
