@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
-"""After its deadline plus this, what has not left of an edition is not news any more and expires."""
+"""After its deadline, or its hour where that is later, plus this, what has not left of an edition is no news and expires."""
 
 
 @dataclass
@@ -209,7 +209,7 @@ def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> Editi
         and (faults := checks.faults(press.engine, edition, now))
     ):
         return _hold(press, edition, f"The deadline passed, and its checks do not: {' '.join(faults)}", now)
-    if verb == "approve" and now <= edition.deadline_at + LATEST:
+    if verb == "approve" and now <= _news_until(edition):
         try:
             return approve(press, edition, who=editions.FALLBACK, now=now)
         except NotReadyError as error:
@@ -351,12 +351,16 @@ def _begin(press: Press, edition: EditionRow, now: datetime) -> None:
         row = desk.locked(session, edition)
         if row.state == EditionState.SENDING:
             return
-        if now > row.deadline_at + LATEST:
+        if now > _news_until(row):
             raise NotReadyError(
                 f"The edition of {row.local_date} is more than {LATEST / timedelta(hours=1):.0f} hours past its deadline: "
                 "it is not news any more. Skip it: digest editions move skip"
             )
         desk.change(session, row, "send", who=editions.PRESS, now=now)
+
+
+def _news_until(edition: EditionRow) -> datetime:
+    return max(edition.deadline_at, edition.due_at or edition.deadline_at) + LATEST
 
 
 def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[ProofRow]:
@@ -382,7 +386,7 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
         rhythm = waves.rhythm_of(session, digest, edition)
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
-        shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
+        shares=shares, now=now, expires_at=_news_until(edition), batch_size=press.settings.batch_size, names=names,
         rhythm=rhythm,
         tracking=press.settings.tracking,
     )  # fmt: skip

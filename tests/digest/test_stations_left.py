@@ -176,6 +176,15 @@ def test_a_reminder_that_is_not_wanted_any_more_keeps_nobody_waiting(daily):
     assert daily.mails() == MONDAYS
 
 
+def test_a_deadline_a_day_before_its_hour_does_not_make_it_old(room):
+    early = {"starts_on": "2025-03-10", "gather_before": "30h", "deadline_before": "25h"}
+    room.schedule(at="07:00", zone="Europe/Madrid", fallback="send", **early)
+    with room.watch() as duty:
+        room.at("00:30", day=-1)
+        room.until(duty, "07:30", step=timedelta(minutes=15))
+    assert room.mails() == MONDAYS
+
+
 def test_a_clock_that_was_far_ahead_again_and_again_leaves_today_as_it_was(daily):
     with daily.watch() as duty:
         daily.at("05:00")
