@@ -26,7 +26,7 @@ from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.languages import message
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow, StationRow
+from digest.models import CadenceRow, DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow, StationRow
 from digest.parts import load_part
 from digest.paths import template_folders
 from digest.services import Services
@@ -432,9 +432,17 @@ def in_hand(press: Press, now: datetime) -> list[EditionRow]:
         col(station.state).in_((StationState.DONE, StationState.PASSED)),
     )  # fmt: skip
     again = and_(col(of.state) == EditionState.APPROVED, col(of.due_at) <= now, col(of.name) == "", sending_over)
+    its = and_(col(CadenceRow.digest_id) == of.digest_id, col(CadenceRow.kind) == of.kind)
+    query = select(of, CadenceRow.undo).outerjoin(CadenceRow, its)
     with reading(press.engine) as session:
-        on_their_way = col(of.state) == EditionState.SENDING
-        return list(session.exec(select(EditionRow).where(or_(on_their_way, by_hand, again))))
+        found = session.exec(query.where(or_(col(of.state) == EditionState.SENDING, by_hand, again))).all()
+    return [edition for edition, undo in found if not _may_be_called_back(edition, undo or 0, now)]
+
+
+def _may_be_called_back(edition: EditionRow, undo: int, now: datetime) -> bool:
+    """Whether a cadence's edition was approved less than its undo window ago, in minutes."""
+    approved = edition.approved_at if edition.state == EditionState.APPROVED and edition.due_at else None
+    return approved is not None and now < approved + timedelta(minutes=undo)
 
 
 def attend_to(

@@ -83,6 +83,22 @@ def test_one_that_came_too_late_leaves_when_somebody_reopens_and_approves_it(dai
     assert daily.mails() == MONDAYS
 
 
+def test_what_is_reopened_can_be_called_back_as_well(room):
+    room.schedule(at="07:00", zone="Europe/Madrid", fallback="hold", undo="10m")
+    room.at("06:00")
+    with room.watch() as duty:
+        room.until(duty, "06:05")
+    room.at("13:00")
+    with room.watch() as duty:
+        room.look(duty)
+        move(room, "reopen")
+        approve(room)
+        room.until(duty, "13:09", step=timedelta(minutes=3))
+        assert not room.mails()
+        room.until(duty, "13:12", step=timedelta(minutes=3))
+    assert room.mails() == MONDAYS
+
+
 def test_one_that_was_skipped_and_reopened_before_its_hour_leaves_at_its_hour(daily):
     daily.at("06:05")
     with daily.watch() as duty:
