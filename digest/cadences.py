@@ -1,17 +1,17 @@
 """A digest's cadence: read from a form that refuses what cannot be, saved, paused, and days left out."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from digest import desk
-from digest.editions import EDITABLE
+from digest.editions import EDITABLE, PRESS, UNSENT
 from digest.errors import NotFoundError, SettingsError
-from digest.models import CadenceRow, DigestRow, EditionRow
+from digest.models import CadenceRow, DigestRow, EditionRow, StationRow
 from digest.occurrences import local_date, occurrence, why_not
 from digest.records import edition_on, start_edition
 from digest.values import EditionKind, EditionState, Fallback, Late, Rules
@@ -179,17 +179,45 @@ def start(session: Session, digest: DigestRow, day: date, kind: str, *, now: dat
     """
     That day's draft, with no stories yet. Where a cadence has that day, its times and its fallback hold.
 
-    One with a name waits for an editor until the day is over: nobody but a person sends what is breaking.
+    One with a name waits for an editor until the day is over: nobody but a person sends what is breaking. So does one that
+    is asked for by hand after its hour, on a day of which the clock has no stations.
     """
     edition = start_edition(session, digest, day, now=now, kind=kind, name=name)
-    if name:
-        edition.deadline_at, edition.fallback = instant(day + timedelta(days=1), "00:00", digest.zone), Fallback.HOLD
+    cadence = None if name else find(session, digest, kind)
+    if cadence is not None and why_not(cadence, day):
         return edition
-    cadence = find(session, digest, kind)
-    if cadence is not None and not why_not(cadence, day):
-        times = occurrence(cadence, day)
+    times = occurrence(cadence, day) if cadence else None
+    if name or (times and times.due_at <= now and not _has_stations(session, digest, kind, day)):
+        edition.deadline_at, edition.fallback = instant(day + timedelta(days=1), "00:00", digest.zone), Fallback.HOLD
+    elif cadence and times:
         edition.deadline_at, edition.due_at, edition.fallback = times.deadline_at, times.due_at, cadence.fallback
     return edition
+
+
+def _has_stations(session: Session, digest: DigestRow, kind: str, day: date) -> bool:
+    query = select(StationRow.id).where(
+        StationRow.digest_id == digest.id, StationRow.kind == kind, StationRow.local_date == day
+    )
+    return session.exec(query).first() is not None
+
+
+def waiting(session: Session, digest: DigestRow, kind: str) -> Sequence[EditionRow]:
+    """The editions whose times the cadence set, and which have not left yet."""
+    return session.exec(
+        select(EditionRow).where(
+            EditionRow.digest_id == digest.id, EditionRow.kind == kind, EditionRow.name == "",
+            col(EditionRow.due_at).is_not(None), col(EditionRow.state).in_(UNSENT),
+        )
+    ).all()  # fmt: skip
+
+
+def let_go(session: Session, edition: EditionRow, reason: str, *, now: datetime) -> None:
+    """No clock sees to it any more: it is held, and leaves when a person approves it."""
+    edition = desk.locked(session, edition)
+    edition.due_at = None
+    session.add(edition)
+    if edition.state in UNSENT - {EditionState.HELD}:
+        desk.change(session, edition, "hold", who=PRESS, now=now, reason=reason)
 
 
 def rules_on(session: Session, digest: DigestRow, rules: Rules, kind: str, day: date) -> Rules:
@@ -290,6 +318,14 @@ def resume(session: Session, row: CadenceRow, *, who: str, now: datetime) -> Non
 
 
 def remove(session: Session, row: CadenceRow, *, who: str, now: datetime) -> None:
+    """Nothing more begins. An edition that has not left is held, for no clock sees to it any more; stations still open go."""
+    digest = session.get_one(DigestRow, row.digest_id)
+    for edition in waiting(session, digest, row.kind):
+        let_go(session, edition, "Its cadence was removed.", now=now)
+    stations = delete(StationRow).where(
+        col(StationRow.digest_id) == row.digest_id, col(StationRow.kind) == row.kind, col(StationRow.ended_at).is_(None)
+    )
+    session.exec(stations)
     _written(session, row, "remove cadence", who, now, {})
     session.delete(row)
 
@@ -315,6 +351,13 @@ def _unsent(session: Session, row: CadenceRow, day: str) -> Iterable[EditionRow]
     digest = session.get_one(DigestRow, row.digest_id)
     edition = edition_on(session, digest, date.fromisoformat(day), row.kind)
     return [edition] if edition is not None and edition.state in {*EDITABLE, EditionState.APPROVED} else []
+
+
+def skipped(session: Session, row: CadenceRow, days: Iterable[date]) -> list[EditionRow]:
+    """Of those dates the editions that were made and skipped: putting a date back brings none of them back."""
+    digest = session.get_one(DigestRow, row.digest_id)
+    found = [edition_on(session, digest, day, row.kind) for day in days]
+    return [edition for edition in found if edition is not None and edition.state == EditionState.SKIPPED]
 
 
 def put_back(session: Session, row: CadenceRow, day: str, *, who: str, now: datetime) -> None:

@@ -17,6 +17,7 @@ from digest.models import LeaderRow
 LEADERS = LeaderRow.metadata.tables["leader"]
 ONLY = 1  # the one row's id
 LEASE = 6.0  # seconds; a leader that has not been heard of for so long is replaced
+APART = 60.0  # seconds; clocks of two machines that are no further apart do not take the lead from each other in turn
 
 
 class LostError(DigestError):
@@ -37,7 +38,7 @@ def lead(engine: Engine, owner: str, *, now: datetime, lease: float = LEASE) -> 
     """
     Become the leader, or stay it for `lease` seconds more. Returns the fence, or None while another one leads.
 
-    A lease that ends later than any could is from before a clock was set back, and does not count.
+    A lease that ends later than any could, on clocks that are at most APART, is from before one was set back, and does not count.
     """
     at = now.timestamp()
     with writing(engine) as session:
@@ -46,7 +47,7 @@ def lead(engine: Engine, owner: str, *, now: datetime, lease: float = LEASE) -> 
         if row.owner == owner:
             connection.execute(LEADERS.update().values(lease_until=at + lease, seen_at=at))
             return int(row.fence)
-        if row.owner and at < row.lease_until <= at + 2 * lease and not is_gone(row.owner):
+        if row.owner and at < row.lease_until <= at + lease + APART and not is_gone(row.owner):
             return None
         taken = {"owner": owner, "fence": row.fence + 1, "lease_until": at + lease, "seen_at": at}
         connection.execute(LEADERS.update().values(taken))

@@ -16,7 +16,7 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, and_, or_
+from sqlalchemy import Engine, and_, exists, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -26,12 +26,24 @@ from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
 from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
 from digest.languages import message
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow
+from digest.models import CadenceRow, DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow, StationRow
 from digest.parts import load_part
 from digest.paths import template_folders
 from digest.services import Services
 from digest.settings import Settings
-from digest.values import Candidate, EditionKind, EditionState, Fallback, MailingState, Pick, Proof, Recipient, Rules
+from digest.values import (
+    Candidate,
+    EditionKind,
+    EditionState,
+    Fallback,
+    MailingState,
+    Pick,
+    Proof,
+    Recipient,
+    Rules,
+    Station,
+    StationState,
+)
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
@@ -41,7 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
-"""After its deadline plus this, what has not left of an edition is not news any more and expires."""
+"""After its deadline, or its hour where that is later, plus this, what has not left of an edition is no news and expires."""
 
 
 @dataclass
@@ -197,7 +209,7 @@ def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> Editi
         and (faults := checks.faults(press.engine, edition, now))
     ):
         return _hold(press, edition, f"The deadline passed, and its checks do not: {' '.join(faults)}", now)
-    if verb == "approve" and now <= edition.deadline_at + LATEST:
+    if verb == "approve" and now <= _news_until(edition):
         try:
             return approve(press, edition, who=editions.FALLBACK, now=now)
         except NotReadyError as error:
@@ -339,12 +351,16 @@ def _begin(press: Press, edition: EditionRow, now: datetime) -> None:
         row = desk.locked(session, edition)
         if row.state == EditionState.SENDING:
             return
-        if now > row.deadline_at + LATEST:
+        if now > _news_until(row):
             raise NotReadyError(
                 f"The edition of {row.local_date} is more than {LATEST / timedelta(hours=1):.0f} hours past its deadline: "
                 "it is not news any more. Skip it: digest editions move skip"
             )
         desk.change(session, row, "send", who=editions.PRESS, now=now)
+
+
+def _news_until(edition: EditionRow) -> datetime:
+    return max(edition.deadline_at, edition.due_at or edition.deadline_at) + LATEST
 
 
 def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[ProofRow]:
@@ -370,7 +386,7 @@ def _open(press: Press, edition: EditionRow, now: datetime) -> int:
         rhythm = waves.rhythm_of(session, digest, edition)
     return deliveries.open_mailing(
         press.engine, edition_id=cast("int", edition.id), version=edition.version, digest_id=edition.digest_id,
-        shares=shares, now=now, expires_at=edition.deadline_at + LATEST, batch_size=press.settings.batch_size, names=names,
+        shares=shares, now=now, expires_at=_news_until(edition), batch_size=press.settings.batch_size, names=names,
         rhythm=rhythm,
         tracking=press.settings.tracking,
     )  # fmt: skip
@@ -401,12 +417,32 @@ def move_edition(
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
 
 
-def in_hand(press: Press) -> list[EditionRow]:
-    """Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own."""
+def in_hand(press: Press, now: datetime) -> list[EditionRow]:
+    """
+    Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own.
+
+    Where the stations of its day are over (it was skipped, or came too late) a person who reopens and approves it sends it.
+    """
+    of, station = EditionRow, StationRow
     waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED)
-    by_hand = and_(col(EditionRow.state).in_(waiting), col(EditionRow.due_at).is_(None))
+    by_hand = and_(col(of.state).in_(waiting), col(of.due_at).is_(None))
+    sending_over = exists().where(
+        col(station.digest_id) == of.digest_id, col(station.kind) == of.kind,
+        col(station.local_date) == of.local_date, col(station.station) == Station.SEND,
+        col(station.state).in_((StationState.DONE, StationState.PASSED)),
+    )  # fmt: skip
+    again = and_(col(of.state) == EditionState.APPROVED, col(of.due_at) <= now, col(of.name) == "", sending_over)
+    its = and_(col(CadenceRow.digest_id) == of.digest_id, col(CadenceRow.kind) == of.kind)
+    query = select(of, CadenceRow.undo).outerjoin(CadenceRow, its)
     with reading(press.engine) as session:
-        return list(session.exec(select(EditionRow).where(or_(col(EditionRow.state) == EditionState.SENDING, by_hand))))
+        found = session.exec(query.where(or_(col(of.state) == EditionState.SENDING, by_hand, again))).all()
+    return [edition for edition, undo in found if not _may_be_called_back(edition, undo or 0, now)]
+
+
+def _may_be_called_back(edition: EditionRow, undo: int, now: datetime) -> bool:
+    """Whether a cadence's edition was approved less than its undo window ago, in minutes."""
+    approved = edition.approved_at if edition.state == EditionState.APPROVED and edition.due_at else None
+    return approved is not None and now < approved + timedelta(minutes=undo)
 
 
 def attend_to(

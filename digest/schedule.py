@@ -120,7 +120,7 @@ class Watch:
     def send(self) -> None:
         """Begin, or go on with, each edition of which something is due."""
         with self._in_words("sending"):
-            for edition in in_hand(self.press):
+            for edition in in_hand(self.press, self.clock()):
                 self._begin(("edition", edition.id), self._senders, self._attend, edition)
 
     def _attend(self, edition: EditionRow) -> None:

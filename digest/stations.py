@@ -21,7 +21,7 @@ from digest.editors import tell_outcome, tell_ready, tell_reminder
 from digest.errors import DigestError
 from digest.leading import LostError, as_leader
 from digest.models import CadenceRow, DigestRow, EditionRow, StationRow
-from digest.occurrences import Occurrence, coming, occurrence, past
+from digest.occurrences import ONE, Occurrence, coming, local_date, occurrence, past, why_not
 from digest.press import Press, apply_deadline, assemble, release
 from digest.values import EditionKind, EditionState, Late, Station, StationState
 
@@ -114,9 +114,10 @@ def plan(session: Session, now: datetime) -> None:
 
 
 def _plan_one(session: Session, digest: DigestRow, cadence: CadenceRow, now: datetime) -> None:
-    known = _known(session, cadence)
-    wanted = _wanted(cadence, now, {day for day, _ in known})
-    _forget(session, known, {one.day for one in wanted})
+    known = _known(session, cadence, now)
+    wanted = _wanted(cadence, now, known)
+    kept = _forget(session, digest, cadence, known, wanted)
+    _let_go(session, digest, cadence, now, kept)
     for one in wanted:
         _move(session, digest, cadence, one)
         for station, at in one.stations.items():
@@ -132,21 +133,36 @@ def _plan_one(session: Session, digest: DigestRow, cadence: CadenceRow, now: dat
         skip_late(session, digest, one, MISSED, now)
 
 
-def _known(session: Session, cadence: CadenceRow) -> dict[tuple[date, str], StationRow]:
+def _known(session: Session, cadence: CadenceRow, now: datetime) -> dict[tuple[date, str], StationRow]:
+    """The latest rows up to what is planned now; beyond it are those that a clock set far ahead made."""
+    planned = [one.day for one in _soon(cadence, now)]
+    last = max(planned, default=local_date(cadence, now) + 2 * ONE)
     query = select(StationRow).where(StationRow.digest_id == cadence.digest_id, StationRow.kind == cadence.kind)
-    latest = query.order_by(col(StationRow.local_date).desc()).limit(len(Station) * (MOST_MISSED + 4))
+    latest = query.where(StationRow.local_date <= last)
+    latest = latest.order_by(col(StationRow.local_date).desc()).limit(len(Station) * (MOST_MISSED + 4))
     return {(row.local_date, row.station): row for row in session.exec(latest)}
 
 
-def _wanted(cadence: CadenceRow, now: datetime, begun: set[date]) -> list[Occurrence]:
-    """What is past and was on record, or is the last one and not too late; what is due soon; the next one whenever that is."""
+def _wanted(cadence: CadenceRow, now: datetime, known: Mapping[tuple[date, str], StationRow]) -> list[Occurrence]:
+    """
+    What is past and on record with its sending still open, or is the last one and not too late; what is due soon; the next
+    one whenever that is.
+    """
+    ended = {day for (day, station), row in known.items() if station == Station.SEND and row.state not in OPEN}
+    begun = {day for day, _ in known}
     over = enumerate(islice(past(cadence, now), MOST_MISSED))
-    wanted = [one for number, one in over if one.day in begun or (not number and now <= one.late_at)]
+    wanted = [
+        one for number, one in over
+        if one.day not in ended and (one.day in begun or (not number and now <= one.late_at))
+    ]  # fmt: skip
+    return [*wanted, *_soon(cadence, now)]
+
+
+def _soon(cadence: CadenceRow, now: datetime) -> Iterator[Occurrence]:
     for number, one in enumerate(coming(cadence, now)):
         if number and one.gather_at > now + AHEAD:
-            break
-        wanted.append(one)
-    return wanted
+            return
+        yield one
 
 
 def _move(session: Session, digest: DigestRow, cadence: CadenceRow, one: Occurrence) -> None:
@@ -168,13 +184,45 @@ def _missed(
             yield one
 
 
-def _forget(session: Session, known: Mapping[tuple[date, str], StationRow], wanted: set[date]) -> None:
-    """Take away what will not be: days of the cadence that were changed or left out before anything of them began."""
-    days = {day for day, _ in known} - wanted
-    for day in days:
+def _forget(
+    session: Session,
+    digest: DigestRow,
+    cadence: CadenceRow,
+    known: Mapping[tuple[date, str], StationRow],
+    wanted: Sequence[Occurrence],
+) -> set[date]:
+    """
+    Take away what will not be: days that were changed or left out before anything of them began, or before they had an
+    edition; and of the others stations they have no more, behind which the next ones would wait. Returns the days kept.
+    """
+    stations_of = {one.day: one.stations for one in wanted}
+    kept = set(stations_of)
+    going: list[StationRow] = []
+    for day in {day for day, _ in known}:
         rows = [row for (of, _), row in known.items() if of == day]
-        if all(row.state == StationState.WAITING and row.attempt == 0 for row in rows):
-            session.exec(delete(StationRow).where(col(StationRow.id).in_([row.id for row in rows])))
+        fresh = [row for row in rows if row.state == StationState.WAITING and row.attempt == 0]
+        if day in stations_of:
+            going += [row for row in fresh if row.station not in stations_of[day]]
+        elif len(fresh) == len(rows) or (
+            why_not(cadence, day) and records.edition_on(session, digest, day, cadence.kind) is None
+        ):
+            going += rows
+        else:
+            kept.add(day)
+    session.exec(delete(StationRow).where(col(StationRow.id).in_([row.id for row in going])))
+    return kept
+
+
+def _let_go(session: Session, digest: DigestRow, cadence: CadenceRow, now: datetime, kept: set[date]) -> None:
+    """Editions that wait on a day without stations, and will get none, are given to a person: nobody else sees to them."""
+    for edition in cadences.waiting(session, digest, cadence.kind):
+        assert edition.due_at is not None, "the cadence set it"
+        if edition.local_date in kept:
+            continue
+        if why := why_not(cadence, edition.local_date):
+            cadences.let_go(session, edition, f"It is not of the cadence any more: {why}.", now=now)
+        elif edition.due_at <= now:
+            cadences.let_go(session, edition, "Its hour went by while the cadence stood still.", now=now)
 
 
 def _row(cadence: CadenceRow, day: date, station: Station, at: datetime) -> StationRow:
@@ -216,8 +264,8 @@ def run(press: Press, one: Due, fence: int, *, clock: Callable[[], datetime], to
     with as_leader(fence):
         now = clock()
         with writing(press.engine) as session:
-            row = session.get_one(StationRow, one.row.id)
-            if row.state not in OPEN:
+            row = session.get(StationRow, one.row.id)
+            if row is None or row.state not in OPEN:
                 return
             row.state, row.attempt = StationState.RUNNING, row.attempt + 1
             session.add(row)
@@ -231,7 +279,9 @@ def run(press: Press, one: Due, fence: int, *, clock: Callable[[], datetime], to
             log.exception("station %s of %s", one.row.station, one.words)
             state, words = StationState.WAITING, f"{type(error).__name__}: {error}"
         with writing(press.engine) as session:
-            row = session.get_one(StationRow, one.row.id)
+            row = session.get(StationRow, one.row.id)
+            if row is None:  # the cadence was changed or removed meanwhile, and its day is not wanted any more
+                return
             if state == StationState.WAITING:
                 _wait(session, row, words, clock())
             else:
@@ -357,10 +407,16 @@ def _too_late(press: Press, one: Due, now: datetime) -> Outcome:
 
 
 def skip_late(session: Session, digest: DigestRow, times: Occurrence, words: str, now: datetime) -> EditionRow:
-    """Skip the occurrence's edition, which is made for that where there is none, so that everybody can see why."""
+    """
+    Skip the occurrence's edition, which is made for that where there is none, so that everybody can see why.
+
+    One that was sent, skipped or cancelled already, or that somebody sees to by hand, stays what it is.
+    """
     kind = EditionKind(times.kind)
     edition = records.edition_on(session, digest, times.day, kind)
-    edition = edition or cadences.start(session, digest, times.day, kind, now=now)
+    edition = desk.locked(session, edition) if edition else cadences.start(session, digest, times.day, kind, now=now)
+    if edition.state in DECIDED or edition.due_at is None:
+        return edition
     edition.late_by = max(1, int((now - times.due_at).total_seconds()))
     return desk.change(session, edition, "skip", who=editions.PRESS, now=now, reason=words)
 

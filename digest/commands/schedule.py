@@ -194,14 +194,22 @@ def skip(home: Path | None, slug: str, days: Sequence[str], *, kind: str, why: s
         if undo:
             for day in wanted:
                 cadences.put_back(session, row, day.isoformat(), who=by, now=now)
-            skipped = []
+            skipped, still = [], cadences.skipped(session, row, wanted)
         else:
-            skipped = cadences.leave_out(session, row, {day.isoformat(): why for day in wanted}, who=by, now=now)
+            still, skipped = (
+                [],
+                cadences.leave_out(session, row, {day.isoformat(): why for day in wanted}, who=by, now=now),
+            )
         words = _next_words(row, now)
     for edition in skipped:
         say(f"The edition of {edition.local_date} was there already, and is skipped.")
     done = "Put back" if undo else "Left out"
     say(f"{done}: {', '.join(map(str, wanted))}. Next: {words}.")
+    for edition in still:
+        say(
+            f"The edition of {edition.local_date} was skipped, and stays so until somebody reopens it: "
+            f"digest editions move reopen {edition.id}, then approve it.", style="yellow",
+        )  # fmt: skip
     if not undo:
         say(f"To undo it: digest schedule skip {slug} {' '.join(map(str, wanted))} --undo")
 

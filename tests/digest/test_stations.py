@@ -352,6 +352,16 @@ def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_out(daily):
     assert lead(engine, "two", now=daily.now - timedelta(hours=3)) is not None
 
 
+def test_two_machines_whose_clocks_differ_do_not_take_the_lead_from_each_other(anywhere):
+    engine, now, ahead = anywhere.press.engine, anywhere.at("12:00"), timedelta(seconds=20)
+    fences = []
+    for second in range(10):
+        at = now + timedelta(seconds=second)
+        fences += [lead(engine, "behind", now=at), lead(engine, "ahead", now=at + ahead)]
+    assert len({fence for fence in fences if fence}) == 2
+    assert lead(engine, "behind", now=now + timedelta(seconds=10 + 20 + 7)), "and who is silent is replaced"
+
+
 def approve(room):
     press.approve(room.press, room.editions[-1], who="ana", now=room.now)
 

@@ -1,14 +1,19 @@
 """The time machine: what was sent is printed again byte for byte, and a morning is run through with nothing at stake."""
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
+from sqlalchemy import select
 
 from digest import press, rehearsal, replaying
-from digest.database import writing
+from digest.database import open_engine, reading, writing
+from digest.delivery_ids import read_delivery_token
 from digest.errors import NotFoundError
+from digest.models import EditionRow
 from digest.values import EditionState
-from subscribers.models import SubscriberRow
+from subscribers.erasure import pointing_at_subscribers
+from subscribers.models import SubscriberRow, TrackingConsentRow
 from tests.mornings import moment, newsroom, write_feed
 
 NOW = datetime(2025, 3, 10, 5, 30, tzinfo=UTC)
@@ -82,6 +87,49 @@ def test_a_rehearsal_of_a_day_that_was_sent_sends_it_anew_to_its_own_outbox(sent
     assert run.edition.due_at == datetime(2025, 3, 10, 8, 30, tzinfo=UTC)
     assert "1 of 1" in run.books
     assert len(sent.mails()) == 2
+
+
+def test_the_links_of_a_rehearsal_lead_to_nobody_in_the_house(sent, tmp_path):
+    write_feed(sent.source, moment("06:00", 1))
+    rehearsal.rehearse(sent.press, "global", date(2025, 3, 11), tmp_path / "copy", gathers=True)
+    real, rehearsed = (
+        {token.decode() for mail in files(folder).values() for token in tokens(mail)}
+        for folder in (sent.press.settings.outbox_folder, tmp_path / "copy" / "outbox")
+    )
+    assert sorted({read_delivery_token(sent.press.keys, token) for token in real}) == [(1, 1), (1, 2)]
+    assert len(rehearsed) == 2
+    assert {read_delivery_token(sent.press.keys, token) for token in rehearsed} == {None}
+
+
+def tokens(mail):
+    """What stands for a reader in a mail's links, as it is laid out there or folded."""
+    return set(re.findall(rb"/m/([\w-]+)/leave", mail.replace(b"=\r\n", b"")))
+
+
+def test_a_rehearsal_sends_no_other_edition_of_the_house(room, tmp_path):
+    room.at("06:00")
+    with room.watch() as duty:
+        room.look(duty)
+    press.approve(room.press, room.editions[0], who="ana", now=room.now)
+    with writing(room.press.engine) as session:
+        session.get(EditionRow, 1).state = EditionState.SENDING  # as a kill leaves it, before its mailing is opened
+    write_feed(room.source, moment("06:00", 1))
+    run = rehearsal.rehearse(room.press, "global", date(2025, 3, 11), tmp_path / "copy", gathers=True)
+    assert run.edition.state == EditionState.SENT
+    assert {file.parts[1] for file in files(tmp_path / "copy" / "outbox")} == {"2025-03-11"}
+
+
+def test_a_rehearsal_copies_nothing_of_readers_beyond_the_first(room, tmp_path):
+    with writing(room.press.engine) as session:
+        for number in (1, 2):
+            agreed = TrackingConsentRow(subscriber_id=number, at=NOW, source="page", wording="1", proof="x")
+            session.add(agreed)
+    rehearsal.rehearse(room.press, "global", date(2025, 3, 11), tmp_path / "copy", readers=1)
+    copy = open_engine(f"sqlite:///{tmp_path / 'copy' / 'digest.sqlite'}")
+    with reading(copy) as session:
+        for table, whose in pointing_at_subscribers():
+            assert set(session.connection().execute(select(whose).select_from(table)).scalars()) <= {1}, table.name
+        assert session.get(TrackingConsentRow, 1)
 
 
 def test_a_rehearsal_says_when_a_day_would_have_no_edition(room, tmp_path):

@@ -166,6 +166,8 @@ def test_it_is_done_once_an_hour(house):
     assert hourly.look(lambda: False) is None
     clock[0] += timedelta(minutes=1)
     assert hourly.look(lambda: False) is not None
+    clock[0] -= timedelta(days=365)  # it was a year ahead
+    assert hourly.look(lambda: False) is not None
 
 
 def test_who_is_on_duty_does_it_too(small):
