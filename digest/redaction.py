@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-ADDRESS = re.compile(r"[^\s<>\"'(),;:\\\[\]{}=]{1,64}(?:@|%40)[\w.\-]{1,253}", re.IGNORECASE)
+ADDRESS = re.compile(r"[^\s<>\"'(),;:\\\[\]{}=]{0,64}(?:@|%40)[\w.\-]{1,253}", re.IGNORECASE)
 TOKEN = re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{24,}(?![\w-])")
 """Tokens, keys and ids of 24 letters or more, with a digit among them. What is named by a plain word stays."""
 
