@@ -46,7 +46,7 @@ def test_a_unit_leaves_little_open(unit, tmp_path):
 def test_every_command_that_is_started_is_one():
     commands = set(get_command(app).commands)
     units = {
-        line.split()[-1] for unit in UNITS for line in re.findall(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE)
+        line.split()[1] for unit in UNITS for line in re.findall(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE)
     }
     composed = set(re.findall(r"/opt/digest/bin/digest,? (\w+)", (DEPLOY / "compose.yaml").read_text()))
     assert units == {"serve", "watch"}

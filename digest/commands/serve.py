@@ -2,11 +2,11 @@
 
 import signal
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 
 import uvicorn
 from fastapi import FastAPI
@@ -48,19 +48,24 @@ def serve(home: Path | None, only: Collection[str] = PARTS) -> None:
     logs.set_up(press.settings)
     begin(press.engine, press.settings.tracking, now=clock())
     with ExitStack() as running:
-        until_over = running.enter_context(_answering(press)) if WEB in parts else _without_pages
+        until_over = running.enter_context(_answering(press) if WEB in parts else _without_pages())
         running.enter_context(on_watch(press, say, leads=CLOCK in parts, sends=SENDER in parts, clock=clock))
         running.enter_context(on_duty(press, clock=clock, sends=SENDER in parts, keeps=CLOCK in parts))
         until_over(f"On duty: {'; '.join(words for part, words in DUTIES.items() if part in parts)}. Ctrl-C ends it.")
     say("Stopped; what was in hand is finished.")
 
 
-def _without_pages(duties: str) -> None:
-    say(duties)
-    over = Event()
+@contextmanager
+def _without_pages() -> Iterator[Callable[[str], None]]:
+    """What waits until it is told to stop."""
     with until_told() as stop:
-        while not stop():
-            over.wait(NAP)
+
+        def until_over(duties: str) -> None:
+            say(duties)
+            while not stop():
+                time.sleep(NAP)
+
+        yield until_over
 
 
 @contextmanager
