@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench lock catalogues clean
+.PHONY: help demo test test-rest test-all lint format bench lock catalogues clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -30,8 +30,10 @@ demo: $(VENV)/.ready  ## a whole morning on a sample newsroom, into demo/outbox
 test: $(VENV)/.ready-dev  ## the tests that need nothing but this machine's Python
 	@$(BIN)/python -m pytest -q -n auto -m "not browser and not postgres and not slow"
 
-test-all: $(VENV)/.ready-dev  ## every test: real PostgreSQL, real Chromium, kills, the wheel
-	@$(BIN)/python -m pytest -q -n 2
+test-rest: $(VENV)/.ready-dev  ## the others: real PostgreSQL, real Chromium, kills, the wheel
+	@$(BIN)/python -m pytest -q -n 2 -m "browser or postgres or slow"
+
+test-all: test test-rest  ## every test
 
 lint: $(VENV)/.ready-dev  ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
