@@ -107,7 +107,7 @@ def _morning(copy: Press, slug: str, run: Rehearsal, told: Callable[[Act], None]
         run.acts.append(Act(now, words))
         told(run.acts[-1])
 
-    duty = Watch(copy, note, lambda: now)
+    duty = Watch(copy, note, lambda: now, steady=lambda: now.timestamp())  # noqa: PLW0108  it moves on
     duty.lead()
     for at in sorted({*times.stations.values(), times.due_at}):
         now = at

@@ -1,6 +1,7 @@
 """The clock that stays on duty. APScheduler only ticks; what is due is in the database, and so is who sees to it."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from digest.errors import DigestError
 from digest.leading import LEASE, LostError, as_leader, lead, resign
 from digest.models import CadenceRow, EditionRow
 from digest.press import Press, attend_to, in_hand
+from digest.steadiness import Steadiness, Steady
 
 log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between two looks at what is due; a clock that was set is noticed within one
@@ -35,7 +37,7 @@ def utc_now() -> datetime:
 @contextmanager
 def on_watch(
     press: Press, told: Told, *, leads: bool = True, sends: bool = True, clock: Clock = utc_now, tick: float = TICK,
-    lease: float = LEASE,
+    lease: float = LEASE, steady: Steady = time.monotonic,
 ) -> Iterator["Watch"]:  # fmt: skip
     """
     While the block runs: the stations of every cadence, if this process `leads` or comes to; and what is due of each
@@ -44,7 +46,7 @@ def on_watch(
     Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watch changes nothing. At the
     end what is in hand is finished, the rest stays on record. `tick` is in seconds, `lease` in seconds of the `clock`.
     """
-    duty = Watch(press, told, clock, lease)
+    duty = Watch(press, told, clock, lease, steady)
     scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(3)})
     jobs = [*([duty.lead, duty.look] if leads else []), *([duty.send] if sends else [])]
     for job in jobs:
@@ -64,8 +66,11 @@ def on_watch(
 class Watch:
     """One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending."""
 
-    def __init__(self, press: Press, told: Told, clock: Clock, lease: float = LEASE) -> None:
+    def __init__(
+        self, press: Press, told: Told, clock: Clock, lease: float = LEASE, steady: Steady = time.monotonic
+    ) -> None:
         self.press, self.told, self.clock, self.lease = press, told, clock, lease
+        self._steadiness = Steadiness(clock, steady)
         self.owner = owner_name()
         self.stopped = Event()
         self.fence: int | None = None
@@ -77,6 +82,16 @@ class Watch:
         self._planned: object = None
         self._said: dict[str, str] = {}
         self._lock = Lock()
+
+    def _is_believed(self) -> bool:
+        """False while a clock that was set may be set back."""
+        with self._lock:
+            doubt = self._steadiness.doubt()
+        if doubt:
+            self._tell_once("the clock", doubt)
+        else:
+            self._said.pop("the clock", None)
+        return not doubt
 
     # holding the lead -----------------------------------------------------------------------------------------------
 
@@ -92,7 +107,7 @@ class Watch:
     def look(self) -> None:
         """Plan when there is something new, and begin the stations that are due."""
         fence = self.fence
-        if fence is None:
+        if fence is None or not self._is_believed():
             return
         with self._in_words("the schedule"):
             self._plan(fence)
@@ -119,6 +134,8 @@ class Watch:
 
     def send(self) -> None:
         """Begin, or go on with, each edition of which something is due."""
+        if not self._is_believed():
+            return
         with self._in_words("sending"):
             for edition in in_hand(self.press, self.clock()):
                 self._begin(("edition", edition.id), self._senders, self._attend, edition)

@@ -65,7 +65,14 @@ def clock_from(origin: float) -> datetime:
 def work(home: str, database: str, origin: float) -> None:
     """One clock, until it is killed."""
     press = open_press(Path(home), database=database)
-    with on_watch(press, print, clock=lambda: clock_from(origin), tick=0.1, lease=LEASE * FACTOR):
+    with on_watch(
+        press,
+        print,
+        clock=lambda: clock_from(origin),
+        tick=0.1,
+        lease=LEASE * FACTOR,
+        steady=lambda: clock_from(origin).timestamp(),
+    ):
         signal.pause()
 
 

@@ -167,6 +167,41 @@ def test_a_clock_set_back_and_forth_makes_no_second_edition_and_no_busy_loop(dai
     assert max(row.attempt for row in daily.stations) == 1
 
 
+def test_a_clock_that_is_a_day_ahead_for_a_moment_skips_nothing_and_sends_nothing_early(daily):
+    daily.at("06:00")
+    daily.steady = 1000.0
+
+    def later(minutes, ahead=timedelta(0)):
+        daily.now += timedelta(minutes=minutes) + ahead
+        daily.steady += 60 * minutes
+        daily.look(duty)
+
+    with daily.watch() as duty:
+        daily.look(duty)
+        later(5, ahead=timedelta(days=1))
+        later(2)
+        assert daily.states == ["10 daily draft"]
+        assert any("the clock was set forward by 24.0 hours" in words for words in daily.said)
+        later(1, ahead=timedelta(days=-1))
+        for _ in range(12):
+            later(5)
+    assert daily.states == ["10 daily sent"]
+    assert daily.mails() == MONDAYS
+
+
+def test_a_clock_that_stays_where_it_was_set_is_believed_after_five_minutes(daily):
+    daily.at("03:00")
+    daily.steady = 1000.0
+    with daily.watch() as duty:
+        daily.look(duty)
+        daily.now += timedelta(hours=3, minutes=1)  # the machine slept
+        daily.look(duty)
+        assert daily.states == []
+        daily.now, daily.steady = daily.now + 6 * MINUTE, daily.steady + 360
+        daily.look(duty)
+    assert daily.states == ["10 daily draft"]
+
+
 # changes while it runs ----------------------------------------------------------------------------------------------
 
 
