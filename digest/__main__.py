@@ -597,6 +597,25 @@ def editions_drop(
     desk.drop(door.home, digest, edition, slot, by=by)
 
 
+@editions_app.command("allow")
+def editions_allow(
+    numbers: Annotated[
+        str, typer.Argument(help="Left-out stories by their numbers in digest explain: 3,7 or 1-5; '' for none.")
+    ],
+    edition: Which = "latest",
+    digest: Annotated[str, typer.Option(help="Of this digest.")] = "",
+    by: Who = "editor",
+) -> None:
+    """
+    Say which runners-up later waves may carry; the approval binds to it.
+
+    With a cadence that is --fresher, one that is updated, or outweighs a story below the top three, takes its place.
+    """
+    from digest.commands import desk
+
+    desk.allow(door.home, digest, edition, numbers, by=by)
+
+
 @editions_app.command("move")
 def editions_move(
     verb: Annotated[str, typer.Argument(help="submit, hold, reopen, skip, cancel, pause or resume.")],

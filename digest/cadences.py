@@ -133,7 +133,7 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 
 FIELDS: Mapping[str, Callable[[str], Any]] = {
-    "at": clock, "days": days, "zone": demand_zone, "local": _switch, "opens": clock, "closes": clock,
+    "at": clock, "days": days, "zone": demand_zone, "local": _switch, "fresher": _switch, "opens": clock, "closes": clock,
     "starts_on": _day_or_none, "ends_on": _day_or_none, "gather_before": minutes, "deadline_before": minutes,
     "remind_before": minutes, "undo": minutes, "fallback": _choice(*Fallback), "late_after": minutes,
     "late": _choice(*Late),
@@ -154,6 +154,8 @@ def _together(all_of: Mapping[str, Any], kind: str) -> dict[str, str]:
         faults["days"] = "the week's best appears on one day, such as sun."
     if not all_of["days"]:
         faults["days"] = f"name at least one of {', '.join(DAYS)}."
+    if all_of["fresher"] and not all_of["local"]:
+        faults["fresher"] = "only with --local: at one instant for all there is no later wave to carry anything else."
     if all_of["opens"] >= all_of["closes"]:
         faults["closes"] = f"it must be after {all_of['opens']}, when readers may first be reached."
     if all_of["starts_on"] and all_of["ends_on"] and all_of["starts_on"] > all_of["ends_on"]:

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 from digest import editions
 from digest.errors import NotFoundError, TransitionError
 from digest.models import AuditRow, EditionRow, SlotRow
-from digest.records import save_version, slots_of
+from digest.records import content_of, save_version, slots_of
 from digest.text import plain
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,29 @@ def retitle(session: Session, edition: EditionRow, wording: Mapping[str, str], *
     for name, words in wording.items():
         setattr(edition, name, plain(words))
     _edited(session, edition, who=who, now=now, did="retitle", **wording)
+
+
+def allow(session: Session, edition: EditionRow, numbers: Sequence[int], *, who: str, now: datetime) -> list[str]:
+    """
+    Say which of the left-out stories later waves may carry, counted from 1, best first; none takes that back.
+
+    Returns their headlines.
+
+    Raises:
+        TransitionError: the edition is not edited any more: what an approval allows is approved with it.
+        NotFoundError: there is no left-out story of such a number.
+    """
+    demand_editable(edition)
+    left_out = content_of(session, edition)["left_out"]
+    if wrong := [number for number in numbers if not 1 <= number <= len(left_out)]:
+        raise NotFoundError(
+            f"There is no left-out story {wrong[0]}: digest explain numbers them, 1 to {len(left_out)}."
+        )
+    chosen = [left_out[number - 1] for number in dict.fromkeys(numbers)]
+    stories = [story["story"] for story in chosen]
+    save_version(session, edition, by=who, now=now, allowed=stories)
+    note(session, who=who, did="allow", edition=edition, now=now, stories=stories)
+    return [story["headline"] for story in chosen]
 
 
 def _edited(session: Session, edition: EditionRow, *, who: str, now: datetime, did: str, **detail: Any) -> None:

@@ -72,9 +72,11 @@ def at_deadline(state: str, fallback: str, *, deadline: datetime, now: datetime)
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
-    """The hash that an approval binds to: everything a reader would see, and nothing else."""
-    seen = {name: content[name] for name in ("subject", "preheader", "intro")}
+    """The hash that an approval binds to: everything a reader would see, and what else the approver allowed to be shown."""
+    seen: dict[str, Any] = {name: content[name] for name in ("subject", "preheader", "intro")}
     seen["slots"] = [{name: slot[name] for name in SEEN_OF_A_SLOT} for slot in content["slots"]]
+    if allowed := content.get("allowed"):
+        seen["allowed"] = allowed
     return hashlib.sha256(json.dumps(seen, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -173,7 +173,7 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "cadence": Holding(
         what="when a digest appears",
-        other="id digest_id kind at days zone local opens closes starts_on ends_on blackout gather_before deadline_before remind_before"
+        other="id digest_id kind at days zone local fresher opens closes starts_on ends_on blackout gather_before deadline_before remind_before"
         " undo fallback late_after late paused_at revision since updated_at",
     ),
     "station": Holding(

@@ -247,6 +247,8 @@ class CadenceRow(SQLModel, table=True):
     days: str = Field(default="mon,tue,wed,thu,fri,sat,sun", max_length=27)
     zone: str = Field(default="UTC", max_length=64)
     local: bool = False
+    # `local` too: waves to come may carry runners-up that the approver allowed
+    fresher: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     opens: str = Field(default="06:00", max_length=5)
     closes: str = Field(default="22:00", max_length=5)
     starts_on: date | None = None
@@ -359,7 +361,11 @@ class EditionVersionRow(SQLModel, table=True):
 
 
 class SlotRow(SQLModel, table=True):
-    """A place in an edition. kicker, headline and teaser are the editor's wording; empty means the story's own."""
+    """
+    A place in an edition. kicker, headline and teaser are the editor's wording; empty means the story's own.
+
+    Position 0 is no place any more: the story stood in an earlier version that has readers, and so it counts as told.
+    """
 
     __tablename__ = "slot"
     __table_args__ = (UniqueConstraint("edition_id", "story_id", name="uq_slot_story"),)

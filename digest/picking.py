@@ -44,8 +44,7 @@ def pick(candidates: Sequence[Candidate], rules: Rules, *, now: datetime) -> Pic
     publisher's own further stories on an event stand too, but never a copy or another source's telling. A lone
     source has no cap for the same reason.
     """
-    if len({candidate.story.source for candidate in candidates}) == 1:
-        rules = replace(rules, source_cap=NO_CAP)
+    rules = fitted(rules, candidates)
     ranked = weigh_all(candidates, rules, now=now)
     wanted = min(rules.minimum, rules.size)
     picked: list[Weighed] = []
@@ -64,6 +63,12 @@ def pick(candidates: Sequence[Candidate], rules: Rules, *, now: datetime) -> Pic
         notes=(*notes, *_last_words(len(picked), wanted, rules)),
         skip=_skip(len(picked), wanted, step.hours, rules),
     )
+
+
+def fitted(rules: Rules, candidates: Sequence[Candidate]) -> Rules:
+    """The rules for these candidates: a lone source has no cap."""
+    lone = len({candidate.story.source for candidate in candidates}) == 1
+    return replace(rules, source_cap=NO_CAP) if lone else rules
 
 
 def _steps(rules: Rules) -> Iterator[Step]:
@@ -96,7 +101,7 @@ def _fill(picked: Sequence[Weighed], pool: Pool, step: Step, rules: Rules) -> li
     waiting = [weighed for weighed in pool.stories if weighed not in layout and _may_stand(weighed, pool)]
     likeness = {weighed.id: max((alike(weighed, other) for other in layout), default=0.0) for weighed in waiting}
     while len(layout) < step.places:
-        waiting = [weighed for weighed in waiting if pool.roomy or _within_caps(weighed, layout, step)]
+        waiting = [weighed for weighed in waiting if pool.roomy or within_caps(weighed, layout, step)]
         if not waiting:
             break
         best = max(waiting, key=lambda one: (1 - rules.diversity) * one.score - rules.diversity * likeness[one.id])
@@ -113,9 +118,10 @@ def _may_stand(weighed: Weighed, pool: Pool) -> bool:
     return weighed is teller or further
 
 
-def _within_caps(weighed: Weighed, layout: Sequence[Weighed], step: Step) -> bool:
+def within_caps(weighed: Weighed, layout: Sequence[Weighed], caps: Step | Rules) -> bool:
+    """Whether there is room for it beside those of its topic and its source."""
     of_topic = sum(other.topic == weighed.topic for other in layout) if weighed.topic else 0
-    return of_topic < step.topic_cap and sum(other.source == weighed.source for other in layout) < step.source_cap
+    return of_topic < caps.topic_cap and sum(other.source == weighed.source for other in layout) < caps.source_cap
 
 
 def _choices_in(picked: Sequence[Weighed], pool: Pool, rules: Rules) -> Iterator[Choice]:
@@ -124,15 +130,16 @@ def _choices_in(picked: Sequence[Weighed], pool: Pool, rules: Rules) -> Iterator
         topics[weighed.topic] += 1
         teller = pool.tellers[weighed.cluster]
         why = reasons(weighed, nth_of_topic=topics[weighed.topic], teller=teller, rules=rules)
-        yield replace(_choice(weighed), reasons=why, update=is_update(weighed, rules))
+        yield replace(choice_of(weighed), reasons=why, update=is_update(weighed, rules))
 
 
 def _choice_out(weighed: Weighed, picked: Sequence[Weighed], pool: Pool, hours: int, rules: Rules) -> Choice:
     why = why_not(weighed, picked=picked, tellers=pool.tellers, hours=hours, rules=rules)
-    return replace(_choice(weighed), why_not=why)
+    return replace(choice_of(weighed), why_not=why)
 
 
-def _choice(weighed: Weighed) -> Choice:
+def choice_of(weighed: Weighed) -> Choice:
+    """It as a choice, with what its signals say."""
     said = tuple(score.reason for score in weighed.signals if score.reason)
     return Choice(
         id=weighed.id, cluster=weighed.cluster, score=weighed.score, signals=weighed.signals, reasons=said,

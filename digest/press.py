@@ -138,14 +138,21 @@ def assemble(
 def _pick(
     press: Press, digest: DigestRow, edition: EditionRow | None, kind: EditionKind, day: date, now: datetime
 ) -> Pick:
+    found, rules = choices(press, digest, edition, kind, day, now)
+    return picking.pick(found, rules, now=now)
+
+
+def choices(
+    press: Press, digest: DigestRow, edition: EditionRow | None, kind: EditionKind, day: date, now: datetime
+) -> tuple[Sequence[Candidate], Rules]:
+    """What that day's edition may carry, and the rules by which it is weighed."""
     with reading(press.engine) as session:
         rules = cadences.rules_on(session, digest, records.rules_of(digest, press.settings.weights), kind, day)
     found = stories.candidates(
         press.engine, digest, rules, now=now, threshold=press.settings.cluster_threshold, kind=kind,
         exclude_edition=edition.id if edition else None,
     )  # fmt: skip
-    best = _week_best(press, digest, found, rules, now) if kind == EditionKind.WEEKLY else found
-    return picking.pick(best, rules, now=now)
+    return (_week_best(press, digest, found, rules, now) if kind == EditionKind.WEEKLY else found), rules
 
 
 def _week_best(

@@ -16,7 +16,7 @@ from digest.deliveries import Share, insert_once
 from digest.errors import NotFoundError, NotReadyError
 from digest.languages import languages, primary
 from digest.links import Links
-from digest.models import DigestRow, EditionRow, MailingRow, ProofRow, SegmentRow
+from digest.models import DigestRow, EditionRow, EditionVersionRow, MailingRow, ProofRow, SegmentRow
 from digest.occasions import occasion
 from digest.parts import load_part
 from digest.profiles import MOST, arranged, profile_of, topics_of
@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # jinja2 and premailer load only where something is printed
     from collections.abc import Callable
 
     from digest.render import Printer
+
+Need = tuple[str, Variant]
+"""A channel and the variant that is read there."""
 
 PEOPLE = SQLModel.metadata.tables["subscriber"]
 LINKS = SQLModel.metadata.tables["link"]
@@ -192,17 +195,39 @@ def printed(
             for code in {v.language for _, v in missing}
         }
     if missing:
-        fresh = [
-            load_part("channels", channel).proof(
-                _in_order(copies[variant.language], variant), variant, printer(), links
-            )
-            for channel, variant in missing
-        ]
+        fresh = [_print(need, copies, printer, links) for need in missing]
         with writing(engine) as session:
-            _keep(session, edition, fresh, links, now)
+            keep(session, edition, fresh, links, now)
     with reading(engine) as session:
         have = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
     return [have[need] for need in needs]
+
+
+def printed_ahead(
+    engine: Engine,
+    printer: "Callable[[], Printer]",
+    links: Links,
+    edition: EditionRow,
+    version: EditionVersionRow,
+    needs: Sequence[Need],
+) -> list[Proof]:
+    """The proofs of a version that is not on record yet, in these variants; nothing is kept."""
+    with reading(engine) as session:
+        digest = session.get_one(DigestRow, edition.digest_id)
+        web_url = links.edition(digest.slug, edition.local_date, edition.kind, edition.name)
+        copies = {
+            code: records.edition_value(session, edition, language=code, web_url=web_url, version=version)
+            for code in {variant.language for _, variant in needs}
+        }
+    return [_print(need, copies, printer, links) for need in needs]
+
+
+def _print(need: Need, copies: Mapping[str, Edition], printer: "Callable[[], Printer]", links: Links) -> Proof:
+    channel, variant = need
+    proof: Proof = load_part("channels", channel).proof(
+        _in_order(copies[variant.language], variant), variant, printer(), links
+    )
+    return proof
 
 
 def _in_order(edition: Edition, variant: Variant) -> Edition:
@@ -221,7 +246,7 @@ def _has_left(session: Session, edition: EditionRow) -> bool:
     return session.exec(select_rows(MailingRow.id).where(MailingRow.edition_id == edition.id)).first() is not None
 
 
-def _keep(session: Session, edition: EditionRow, fresh: Sequence[Proof], links: Links, now: datetime) -> None:
+def keep(session: Session, edition: EditionRow, fresh: Sequence[Proof], links: Links, now: datetime) -> None:
     """What was printed, unless another process was first; and where its links lead."""
     there = {(row.channel, variant_of(row)): row for row in proofs_of(session, edition)}
     fitting = _fitting(session, edition, links)

@@ -1,6 +1,6 @@
 """Digests and editions on record: finding them, laying a pick out in slots, and freezing each version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, cast
@@ -204,13 +204,23 @@ def _set_choice(slot: SlotRow, choice: Choice) -> None:
 
 
 def slots_of(session: Session, edition: EditionRow) -> list[SlotRow]:
-    return list(session.exec(select(SlotRow).where(SlotRow.edition_id == edition.id).order_by(col(SlotRow.position))))
+    here = (SlotRow.edition_id == edition.id, SlotRow.position > 0)
+    return list(session.exec(select(SlotRow).where(*here).order_by(col(SlotRow.position))))
 
 
 def save_version(
-    session: Session, edition: EditionRow, *, by: str, now: datetime, pick: Pick | None = None
+    session: Session,
+    edition: EditionRow,
+    *,
+    by: str,
+    now: datetime,
+    pick: Pick | None = None,
+    allowed: Sequence[int] | None = None,
 ) -> EditionVersionRow:
-    """Freeze what the edition says now as its next version; the left-out stories travel along from the last pick."""
+    """
+    Freeze what the edition says now as its next version; the left-out stories travel along from the last pick, and so do
+    those of them that are `allowed`, unless others are named.
+    """
     last = latest_version(session, edition)
     slots = _slot_contents(session, edition)
     told = last.content["slots"] if last else []
@@ -223,6 +233,7 @@ def save_version(
         "left_out": _left_out(session, pick) if pick else (last.content["left_out"] if last else []),
         "notes": list(pick.notes) if pick else (last.content["notes"] if last else []),
     }  # fmt: skip
+    _allow(content, last.content.get("allowed", []) if last and allowed is None else allowed or [])
     edition.version += 1
     edition.content_hash = editions.content_hash(content)
     version = EditionVersionRow(
@@ -232,6 +243,80 @@ def save_version(
     session.add_all([edition, version])
     session.flush()
     return version
+
+
+def _allow(content: dict[str, Any], allowed: Sequence[int]) -> None:
+    """Of those stories let in the ones that are left out; where there are none, the content says nothing of it."""
+    left_out = {story["story"] for story in content["left_out"]}
+    content["allowed"] = [story for story in allowed if story in left_out]
+    if not content["allowed"]:
+        del content["allowed"]
+
+
+def freshened(
+    session: Session, edition: EditionRow, chosen: Mapping[int, Choice], *, by: str, now: datetime
+) -> EditionVersionRow:
+    """
+    The edition's next version with other stories at some positions, and all else word for word; not saved.
+
+    A preheader that nobody worded follows the stories; the subject is that of the first slot, which stays.
+    """
+    before = content_of(session, edition)
+    there = {slot["position"]: slot for slot in before["slots"]}
+    slots = there | {slot["position"]: slot for slot in _fresh_contents(session, edition, chosen)}
+    gone = {choice.id for choice in chosen.values()}
+    content = {
+        **before,
+        "slots": list(slots.values()),
+        "left_out": [story for story in before["left_out"] if story["story"] not in gone],
+        "notes": [*before["notes"], *[_took_place(there[at], slots[at], now) for at in chosen]],
+    }
+    if before["preheader"] == _preheader(before["slots"]):
+        content["preheader"] = _preheader(content["slots"])
+    _allow(content, before.get("allowed", []))
+    return EditionVersionRow(
+        edition_id=cast("int", edition.id), number=edition.version + 1, content=content,
+        content_hash=editions.content_hash(content), by=by, at=now,
+    )  # fmt: skip
+
+
+def _fresh_contents(session: Session, edition: EditionRow, chosen: Mapping[int, Choice]) -> Iterator[dict[str, Any]]:
+    labels = {topic.slug: topic.labels for topic in session.exec(select(TopicRow))}
+    for position, choice in chosen.items():
+        story = session.get_one(StoryRow, choice.id)
+        source = session.get_one(SourceRow, story.source_id)
+        slot = _new_slot(edition, position, choice)
+        yield _slot_content(slot, story, source, labels.get(slot.topic, {}))
+
+
+def _new_slot(edition: EditionRow, position: int, choice: Choice) -> SlotRow:
+    slot = SlotRow(edition_id=cast("int", edition.id), story_id=choice.id, position=position)
+    _set_choice(slot, choice)
+    return slot
+
+
+def _took_place(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime) -> str:
+    return f"At {now:%H:%M} UTC “{after['headline']}” took the place of “{before['headline']}”, for the waves to come."
+
+
+def save_freshened(
+    session: Session, edition: EditionRow, version: EditionVersionRow, chosen: Mapping[int, Choice]
+) -> None:
+    """Make a `freshened` version the edition's own. The stories that gave way stay on record as told."""
+    for slot in slots_of(session, edition):
+        if slot.position in chosen:
+            session.add(_new_slot(edition, slot.position, chosen[slot.position]))
+            slot.position = 0
+            session.add(slot)
+    edition.version, edition.content_hash = version.number, version.content_hash
+    edition.preheader = version.content["preheader"]
+    session.add_all([edition, version])
+    session.flush()
+
+
+def versions_of(session: Session, edition: EditionRow) -> list[EditionVersionRow]:
+    query = select(EditionVersionRow).where(EditionVersionRow.edition_id == edition.id)
+    return list(session.exec(query.order_by(col(EditionVersionRow.number))))
 
 
 def stories_told(session: Session, digest: DigestRow, *, since: datetime) -> set[int]:
@@ -268,7 +353,7 @@ def _slot_contents(session: Session, edition: EditionRow) -> list[dict[str, Any]
         select(SlotRow, StoryRow, SourceRow)
         .join(StoryRow, col(StoryRow.id) == SlotRow.story_id)
         .join(SourceRow, col(SourceRow.id) == StoryRow.source_id)
-        .where(SlotRow.edition_id == edition.id)
+        .where(SlotRow.edition_id == edition.id, SlotRow.position > 0)
         .order_by(col(SlotRow.position))
     )
     return [_slot_content(slot, story, source, labels.get(slot.topic, {})) for slot, story, source in rows]
@@ -323,10 +408,12 @@ def reading_minutes(body: str) -> int:
     return max(1, round(words / WORDS_A_MINUTE)) if words else 0
 
 
-def edition_value(session: Session, row: EditionRow, *, language: str, web_url: str) -> Edition:
-    """The edition's current version, complete enough to print, with kickers in `language`."""
+def edition_value(
+    session: Session, row: EditionRow, *, language: str, web_url: str, version: EditionVersionRow | None = None
+) -> Edition:
+    """The edition's current version, or another one, complete enough to print, with kickers in `language`."""
     digest = session.get_one(DigestRow, row.digest_id)
-    content = content_of(session, row)
+    content = version.content if version else content_of(session, row)
     names = [name for name in Slot.__dataclass_fields__ if name not in {"kicker", "url"}]
     slots = tuple(
         Slot(
@@ -337,7 +424,7 @@ def edition_value(session: Session, row: EditionRow, *, language: str, web_url: 
         for slot in content["slots"]
     )
     return Edition(
-        id=cast("int", row.id), version=row.version, kind=EditionKind(row.kind), local_date=row.local_date,
+        id=cast("int", row.id), version=version.number if version else row.version, kind=EditionKind(row.kind), local_date=row.local_date,
         name=row.name, subject=content["subject"], preheader=content["preheader"], intro=content["intro"],
         digest=digest_value(digest), slots=slots, web_url=web_url,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as Threads
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import func, select
 
-from digest import stations
+from digest import freshening, stations
 from digest.database import reading, writing
 from digest.deliveries import owner_name
 from digest.errors import DigestError
@@ -80,6 +80,7 @@ class Watch:
         self._senders = ThreadPoolExecutor(1 if only_one else AT_ONCE, thread_name_prefix="edition")
         self._busy: dict[object, Future[None]] = {}
         self._planned: object = None
+        self._looked: dict[int, datetime] = {}  # by mailing, the last wave before which its stories were looked at
         self._said: dict[str, str] = {}
         self._lock = Lock()
 
@@ -100,12 +101,13 @@ class Watch:
             before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=self.lease)
             if self.fence != before and self.fence is not None:
                 self._planned = None
+                self._looked.clear()
                 log.info("leading the schedule with fence %s", self.fence)
 
     # the day's stations ---------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Plan when there is something new, and begin the stations that are due."""
+        """Plan when there is something new, begin the stations that are due, and see what waves near by may carry."""
         fence = self.fence
         if fence is None or not self._is_believed():
             return
@@ -113,8 +115,13 @@ class Watch:
             self._plan(fence)
             with reading(self.press.engine) as session:
                 due = stations.due(session, self.clock())
+                near = freshening.near(session, self.clock())
             for one in due:
                 self._begin(one.key, self._stations, self._run, one, fence)
+            for wave in near:
+                if self._looked.get(wave.mailing_id) != wave.wave:
+                    self._looked[wave.mailing_id] = wave.wave
+                    self._begin(("fresher", wave.mailing_id), self._stations, self._freshen, wave, fence)
 
     def _plan(self, fence: int) -> None:
         now = self.clock()
@@ -129,6 +136,12 @@ class Watch:
     def _run(self, one: stations.Due, fence: int) -> None:
         with self._in_words(one.words):
             stations.run(self.press, one, fence, clock=self.clock, told=self.told)
+
+    def _freshen(self, one: freshening.Near, fence: int) -> None:
+        what = f"{one.digest.slug} {one.edition.local_date}"
+        with self._in_words(what), as_leader(fence):
+            if words := freshening.freshen(self.press, one, clock=self.clock):
+                self.told(f"{what}: {words}")
 
     # sending --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from math import inf
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, func, select
+from sqlalchemy import Connection, Engine, and_, case, func, select
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -29,6 +29,7 @@ from subscribers.tokens import Keys
 _TABLE = SQLModel.metadata.tables
 LINKS, TALLIES, DEEDS, ONCE = (_TABLE[name] for name in ("link", "tally", "deed", "told_once"))
 DELIVERIES, MAILINGS, EDITIONS, PEOPLE = (_TABLE[name] for name in ("delivery", "mailing", "edition", "subscriber"))
+PROOFS = _TABLE["proof"]
 
 OFF, PERSONAL = "off", "personal"
 DROPPED = "dropped"
@@ -64,7 +65,7 @@ class Visit(NamedTuple):
 def place_of(connection: Connection, keys: Keys, trail: str) -> Place | None:
     """Where a trail that we gave begins; None for every other string, and where the mailing is gone."""
     if (own := read_delivery_token(keys, trail, OWN_TRAIL)) is not None:
-        found = _editions(connection, {own[0]}).get(own[0])
+        found = _editions(connection, {own}).get(own)
         return Place(*found, *own) if found else None
     if (edition := read_delivery_token(keys, trail, TRAIL)) is not None:
         return Place(*edition)
@@ -72,10 +73,21 @@ def place_of(connection: Connection, keys: Keys, trail: str) -> Place | None:
     return Place(*looked, preview=True) if looked is not None else None
 
 
-def _editions(connection: Connection, mailings: Collection[int]) -> dict[int, tuple[int, int]]:
-    row = MAILINGS.c
-    query = select(row.id, row.edition_id, row.version).where(row.id.in_(sorted(mailings)), row.edition_id.is_not(None))
-    return {mailing: (edition, version) for mailing, edition, version in connection.execute(query)}
+def _editions(connection: Connection, named: Collection[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Of deliveries, each a mailing and a number, the edition and its version; those of the day's later waves may have another."""
+    row, found = MAILINGS.c, dict[tuple[int, int], tuple[int, int]]()
+    for mailing in {mailing for mailing, _ in named}:
+        numbers = sorted(number for of, number in named if of == mailing)
+        which = and_(
+            DELIVERIES.c.month == row.month, DELIVERIES.c.mailing_id == row.id, DELIVERIES.c.number.in_(numbers)
+        )
+        query = (
+            select(DELIVERIES.c.number, row.edition_id, PROOFS.c.version)
+            .select_from(MAILINGS.join(DELIVERIES, which).join(PROOFS, PROOFS.c.id == DELIVERIES.c.proof_id))
+            .where(row.id == mailing, row.edition_id.is_not(None))
+        )
+        found |= {(mailing, number): (edition, version) for number, edition, version in connection.execute(query)}
+    return found
 
 
 def leads_of(connection: Connection, edition: int, version: int) -> dict[int, Lead]:
@@ -262,15 +274,15 @@ def _visits(connection: Connection, keys: Keys, told: Sequence[Told], provider: 
     """Each by itself, so that it does not matter together with which others it was told."""
     named = [(one, name) for one in told if (name := read_delivery_id(keys.hash_key, one.delivery)) is not None]
     row = MAILINGS.c
-    query = select(row.id, row.edition_id, row.version, row.filled_at).where(row.edition_id.is_not(None))
+    query = select(row.id, row.filled_at).where(row.edition_id.is_not(None))
     mailings = {one.id: one for one in connection.execute(query.where(row.id.in_({name.mailing for _, name in named})))}
+    editions = _editions(connection, {(name.mailing, name.number) for _, name in named if name.mailing in mailings})
     numbers: dict[tuple[int, int], dict[str, int]] = {}
     visits = []
     for one, name in named:
-        mailing = mailings.get(name.mailing)
-        if mailing is None or int(mailing.filled_at.timestamp()) != name.opened:
+        mailing, edition = mailings.get(name.mailing), editions.get((name.mailing, name.number))
+        if mailing is None or edition is None or int(mailing.filled_at.timestamp()) != name.opened:
             continue
-        edition = mailing.edition_id, mailing.version
         if edition not in numbers:
             leads = leads_of(connection, *edition)
             numbers[edition] = {lead.url: number for number, lead in leads.items() if not lead.trap}

@@ -26,6 +26,12 @@ def add(
         bool | None,
         typer.Option("--local/--one-instant", help="At that hour where each reader is, or at one instant for all."),
     ] = None,
+    fresher: Annotated[
+        bool | None,
+        typer.Option(
+            "--fresher/--no-fresher", help="With --local: later waves may carry runners-up that editors allowed."
+        ),
+    ] = None,
     opens: Annotated[str | None, typer.Option(help="With --local: from when a late reader may be reached.")] = None,
     closes: Annotated[str | None, typer.Option(help="With --local: until when.")] = None,
     starts_on: Annotated[str | None, typer.Option(help="The first date; an empty word takes it away.")] = None,

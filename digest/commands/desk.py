@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from digest import desk, press, records
+from digest import deliveries, desk, press, records
 from digest.app import open_press
 from digest.commands import stats
 from digest.commands.screen import number, say, show_json, show_table
@@ -29,6 +29,7 @@ def explain(home: Path | None, digest: str, which: str, *, as_json: bool) -> Non
                 "edition": edition.id,
                 "date": edition.local_date,
                 **{k: content[k] for k in ("slots", "left_out", "notes")},
+                "allowed": content.get("allowed", []),
             }
         )
         return
@@ -43,8 +44,9 @@ def explain(home: Path | None, digest: str, which: str, *, as_json: bool) -> Non
         say(f"           {' · '.join(slot['reasons'])}")
         say(f"           {_signals(slot['signals'])}", style="dim")
     say("Left out, best first", style="bold")
-    for story in content["left_out"]:
-        say(f"     {story['score']:.2f}  {story['headline']}")
+    for place, story in enumerate(content["left_out"], start=1):
+        allowed = " (allowed in later waves)" if story["story"] in content.get("allowed", []) else ""
+        say(f"{place:>3}  {story['score']:.2f}  {story['headline']}{allowed}")
         say(f"           {story['why_not']}", style="dim")
 
 
@@ -90,6 +92,8 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         known = stats.known_of(session, edition, house.settings, now=datetime.now(UTC))
     counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
     variants, fault = _variants(house, edition)
+    versions = _versions(house, edition)
+    allowed = [story for story in content["left_out"] if story["story"] in content.get("allowed", [])]
     if as_json:
         slots = [{key: slot[key] for key in SLOT_FIELDS} for slot in _shown(content["slots"], owner.language, page)]
         show_json(
@@ -99,6 +103,8 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
                 "slots": slots,
                 "counts": counts,
                 "variants": [asdict(one) for one in variants],
+                "versions": versions,
+                "allowed": [story["story"] for story in allowed],
                 "seen": known,
                 "notes": content["notes"],
                 "history": history,
@@ -109,11 +115,19 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
     say(f"Subject    {edition.subject}\nPreheader  {edition.preheader}")
     for slot in _shown(content["slots"], owner.language, page):
         say(f"{slot['position']:>3}  {slot['kicker'] or '-':<16} {slot['headline']}")
+    for story in allowed:
+        say(f"     allowed in later waves: {story['headline']}")
     for share in counts["shares"]:
         say(f"     {share['segment'] or 'everyone'}, {share['channel']}: {share['state']} {number(share['count'])}")
     for one in variants:
         name = ", ".join(filter(None, (one.segment or "everyone", one.channel, one.language, one.profile)))
         say(f"     variant {name}: {number(one.readers)} {'reader' if one.readers == 1 else 'readers'}")
+    for version in versions:
+        if version["got"] or version["to_come"]:
+            say(
+                f"     version {version['number']}, cut-off {version['cut_off']:%Y-%m-%d %H:%M} UTC, "
+                f"{version['content_hash'][:12]}: {number(version['got'])} got it, {number(version['to_come'])} to come"
+            )
     if fault:
         say(f"     {fault}", style="yellow")
     stats.say_known(known)
@@ -127,6 +141,20 @@ def _variants(house: press.Press, edition: EditionRow) -> tuple[list[press.Reade
         return press.readerships(house, edition, now=datetime.now(UTC)), ""
     except (NotReadyError, NotFoundError) as error:
         return [], str(error)
+
+
+def _versions(house: press.Press, edition: EditionRow) -> list[dict[str, Any]]:
+    """Each version with the moment up to which it told the news, and how many readers got it or are to."""
+    mailing = press.mailing_of(house, edition)
+    readers = deliveries.readers_of_versions(house.engine, mailing) if mailing is not None else {}
+    with reading(house.engine) as session:
+        return [
+            {
+                "number": row.number, "cut_off": row.at, "by": row.by, "content_hash": row.content_hash,
+                **readers.get(row.number, deliveries.Readers(0, 0))._asdict(),
+            }
+            for row in records.versions_of(session, edition)
+        ]  # fmt: skip
 
 
 SLOT_FIELDS = (
@@ -187,6 +215,27 @@ def order(home: Path | None, digest: str, which: str, places: str, *, by: str) -
         rest = [slot.position for slot in records.slots_of(session, edition) if slot.position not in first]
         desk.rearrange(session, edition, [*first, *rest], who=by, now=datetime.now(UTC))
         _say_order(session, edition)
+
+
+def allow(home: Path | None, digest: str, which: str, numbers: str, *, by: str) -> None:
+    chosen = _numbers(numbers)
+    house = open_press(home)
+    with writing(house.engine) as session:
+        edition = desk.locked(session, records.find_edition(session, which, digest=digest))
+        headlines = desk.allow(session, edition, chosen, who=by, now=datetime.now(UTC))
+    for headline in headlines:
+        say(f"     {headline}")
+    what = "These may come into later waves" if headlines else "No runner-up may come into later waves"
+    say(f"{what}; the edition is at version {edition.version}.")
+
+
+def _numbers(words: str) -> list[int]:
+    if not words.strip():
+        return []
+    found = [re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip()) for part in words.split(",")]
+    if None in found:
+        raise NotFoundError("Give the numbers that digest explain shows, such as 3,7 or 1-5; '' allows none.")
+    return [number for one in found if one for number in range(int(one[1]), int(one[2] or one[1]) + 1)]
 
 
 def drop(home: Path | None, digest: str, which: str, place: int, *, by: str) -> None:

@@ -126,6 +126,8 @@ def _sentences(digest: DigestRow, row: CadenceRow, now: datetime) -> list[str]:
         lines.append(f"After an approval it waits {_length(row.undo)}, in which it can be called back.")
     if row.local:
         lines.append(f"A reader is reached between {row.opens} and {row.closes}, where they are.")
+    if row.fresher:
+        lines.append("Later waves may carry fresher stories, of the runners-up that editors allowed.")
     ahead = sorted(day for day in row.blackout if day >= local_date(row, now).isoformat())
     if ahead:
         lines.append("Left out: " + "; ".join(f"{day} {row.blackout[day]}".strip() for day in ahead[:12]))

@@ -154,6 +154,32 @@ def progress(engine: Engine, mailing: int) -> list[Tally]:
     return [Tally(**dict(zip(TALLIED, one, strict=True))) for one in rows]
 
 
+class Readers(NamedTuple):
+    """Of one version of an edition: how many have surely got it, and how many are still to."""
+
+    got: int
+    to_come: int
+
+
+def readers_of_versions(engine: Engine, mailing: int) -> dict[int, Readers]:
+    """By the version's number; a reader whose delivery was skipped or failed is in neither count."""
+    with reading(engine) as session:
+        connection = session.connection()
+        found = _mailing(connection, mailing, lock=False)
+        row, version = DELIVERIES.c, PROOFS.c.version
+        got, to_come = (
+            func.sum(case((row.state.in_([state.value for state in states]), 1), else_=0))
+            for states in (HANDED, OPEN_STATES)
+        )
+        query = (
+            select(version, got, to_come)
+            .select_from(DELIVERIES.join(PROOFS, PROOFS.c.id == row.proof_id))
+            .where(row.month == found.month, row.mailing_id == found.id)
+            .group_by(version)
+        )
+        return {number: Readers(int(had), int(still)) for number, had, still in connection.execute(query)}
+
+
 TALLIED = ("channel", "segment", "language", "profile", "state", "number")
 
 

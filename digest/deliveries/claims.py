@@ -14,7 +14,7 @@ from digest.crashes import crash_point
 from digest.database import writing
 from digest.deliveries.outcomes import outcome, write_outcomes
 from digest.deliveries.prepared import Prepared
-from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, SERVICES, Cursor, other_hex
+from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, PROOFS, SERVICES, Cursor, other_hex
 from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_ids, delivery_token, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
 from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
@@ -93,7 +93,7 @@ def claim_within(
     taken = _take(connection, owner, now, lease, transports, mailing, kinds, alone=alone)
     if taken is None:
         return None
-    facts = facts_of(connection, taken.mailing_id)
+    facts = facts_of(connection, taken.mailing_id, taken.proof_id)
     rows = _quick_rows(connection, taken, facts, now)
     if not all(map(WANTED_NOW, rows)):
         stand = open_rows(connection, taken, facts, now)
@@ -158,18 +158,21 @@ def _one_of(column: Any, names: Collection[str]) -> Any:
     return or_(false(), *[column == name for name in names])
 
 
-def facts_of(connection: Connection, mailing: int) -> Any:
-    """What all of a mailing's deliveries share: id, date, opening, deadline, edition, tracking; of a service message its kind."""
-    return FACTS.first(connection, {"mailing": mailing})
+def facts_of(connection: Connection, mailing: int, proof: int) -> Any:
+    """
+    What all of a mailing's deliveries share: id, date, opening, deadline, edition, tracking; of a service message its kind;
+    and the version of the edition that those of one proof are of.
+    """
+    return FACTS.first(connection, {"mailing": mailing, "proof": proof})
 
 
 FACTS = Prepared(
     select(
         MAILINGS.c.id, MAILINGS.c.kind, MAILINGS.c.date, MAILINGS.c.filled_at, MAILINGS.c.expires_at,
-        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"), MAILINGS.c.edition_id, MAILINGS.c.version,
+        EDITIONS.c.digest_id, SERVICES.c.kind.label("service"), MAILINGS.c.edition_id, PROOFS.c.version,
         MAILINGS.c.tracking,
     )
-    .select_from(MAILINGS.outerjoin(EDITIONS).outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id))
+    .select_from(MAILINGS.outerjoin(EDITIONS).outerjoin(PROOFS, PROOFS.c.id == bindparam("proof")).outerjoin(SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id))
     .where(MAILINGS.c.id == bindparam("mailing"))
 )  # fmt: skip
 

@@ -35,11 +35,14 @@ def delivered(engine: Engine, mailing: int, keys: Keys, *, number: int | None = 
     while True:
         with reading(engine) as session:
             connection = session.connection()
-            facts = facts_of(connection, mailing)
             rows = connection.execute(_rows(mailing, after, 1 if number is not None else PAGE)).all()
+            facts = {proof: facts_of(connection, mailing, proof) for proof in {row.proof_id for row in rows}}
         rows = [row for row in rows if number in {None, row.number}]
-        known = [row for row in rows if row.same]
-        people = {one.number: one for one in recipients_of(known, facts, keys)}
+        people = {
+            one.number: one
+            for proof, shared in facts.items()
+            for one in recipients_of([row for row in rows if row.same and row.proof_id == proof], shared, keys)
+        }
         yield from (Delivered(row.number, row.proof_id, people.get(row.number)) for row in rows)
         if len(rows) < PAGE:
             return

@@ -84,7 +84,7 @@ def give_back(
 
 
 def _in_hand(connection: Connection, batch: Any, now: datetime, keys: Keys) -> _Hand:
-    facts = facts_of(connection, batch.mailing_id)
+    facts = facts_of(connection, batch.mailing_id, batch.proof_id)
     rows = open_rows(connection, batch, facts, now, DeliveryState.QUEUED, DeliveryState.HANDING)
     whole = batch.state == BatchState.HANDING
     marked = [row for row in rows if whole or row.state == DeliveryState.HANDING]

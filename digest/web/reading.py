@@ -44,7 +44,7 @@ def routes(pages: Pages) -> APIRouter:
 
 
 def _page_of(session: Session, slug: str, named: str) -> ProofRow | None:
-    """The web proof that was approved, of an edition whose mailing has begun: drafts are nobody's but the editors'."""
+    """The newest web proof of an edition whose mailing has begun: drafts are nobody's but the editors'."""
     parts = _NAMED.fullmatch(named)
     try:
         day = date.fromisoformat(parts[1]) if parts else None
@@ -58,7 +58,7 @@ def _page_of(session: Session, slug: str, named: str) -> ProofRow | None:
         .join(DigestRow, col(DigestRow.id) == EditionRow.digest_id)
         .join(MailingRow, col(MailingRow.edition_id) == EditionRow.id)
         .where(DigestRow.slug == slug, EditionRow.local_date == day, EditionRow.kind == (parts[2] or EditionKind.DAILY))
-        .where(EditionRow.name == (parts[3] or ""), ProofRow.channel == "web", ProofRow.version == MailingRow.version)
+        .where(EditionRow.name == (parts[3] or ""), ProofRow.channel == "web", ProofRow.version == EditionRow.version)
     )
     return session.exec(query).first()
 

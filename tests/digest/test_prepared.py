@@ -43,7 +43,7 @@ def test_the_quick_look_at_a_batch_lets_those_go_whom_the_whole_one_lets_go(engi
         )
         connection.execute(PEOPLE.delete().where(PEOPLE.c.id == gone))
         batch = connection.execute(BATCHES.select()).one()
-        facts = facts_of(connection, batch.mailing_id)
+        facts = facts_of(connection, batch.mailing_id, batch.proof_id)
         whole, quick = (look(connection, batch, facts, NOW) for look in (open_rows, _quick_rows))
         may_go = [bool(row.standing == WANTED and not row.moved) for row in whole]
         assert may_go == [False, False, True, False, False, False, True]
