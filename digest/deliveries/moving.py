@@ -12,9 +12,16 @@ from digest.values import BatchState, MailingState
 
 
 def wave_after(session: Session, mailing: int, now: datetime) -> datetime | None:
-    """When the next readers are due of those who may still get another proof; None when there are none."""
-    query = select(func.min(BATCHES.c.not_before)).where(*_to_come(mailing, now))
-    at = session.connection().execute(query).scalar()
+    """
+    When the next readers are due of those who may still get another proof.
+
+    None when there are none, and while no wave has begun: the first one carries what was approved.
+    """
+    row, connection = BATCHES.c, session.connection()
+    begun = select(row.id).where(row.mailing_id == mailing, row.not_before > 0, row.not_before <= now.timestamp())
+    if connection.execute(begun.limit(1)).first() is None:
+        return None
+    at = connection.execute(select(func.min(row.not_before)).where(*_to_come(mailing, now))).scalar()
     return datetime.fromtimestamp(at, UTC) if at is not None else None
 
 

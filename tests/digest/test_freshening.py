@@ -177,6 +177,25 @@ def test_a_later_wave_carries_the_same_where(room, why):
         assert len(session.exec(select(ProofRow.version).distinct()).all()) == 1
 
 
+def test_the_first_wave_carries_what_was_approved(room):
+    with room.watch() as duty:
+        room.now = moment("06:00", 0)
+        feed(room)
+        room.look(duty)
+        allow(room, 1)
+        press.approve(room.press, room.editions[0], who="ana", now=room.now)
+        step(room, duty, "06:05")
+        with writing(room.press.engine) as session:
+            session.connection().execute(VERSIONS.update().values(at=moment("05:00", 0)))
+        update(room, 1)
+        approved = len(versions(room))
+        for clock in ("06:58", "07:00"):
+            step(room, duty, clock)
+        assert len(versions(room)) == approved
+        step(room, duty, "11:58")
+        assert len(versions(room)) == approved + 1
+
+
 def near(room):
     with reading(room.press.engine) as session:
         (one,) = freshening.near(session, room.now)
