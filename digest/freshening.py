@@ -183,7 +183,7 @@ def _carry(press: Press, one: Near, chosen: Mapping[int, Choice], clock: Callabl
         moved = deliveries.move_on(session, one.mailing_id, instead, clock())
         desk.note(session, who=PRESS, did="freshen", edition=edition, now=now, slots=sorted(chosen), deliveries=moved)
     keep_page(press, edition)
-    return f"version {version.number}: {len(chosen)} fresher in its slots, for {moved} readers to come"
+    return f"version {version.number} for the waves to come; fresher slots: {len(chosen)}, deliveries: {moved}"
 
 
 def _need(row: ProofRow) -> proofs.Need:

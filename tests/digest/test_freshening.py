@@ -214,7 +214,7 @@ def test_a_clock_that_lost_the_lead_changes_nothing_and_two_make_one_version(roo
     with pytest.raises(LostError), as_leader(old):
         freshening.freshen(room.press, one, clock=lambda: room.now)
     assert ledger(room) == before
-    assert "for 1 readers to come" in freshening.freshen(room.press, one, clock=lambda: room.now)
+    assert "fresher slots: 1, deliveries: 1" in freshening.freshen(room.press, one, clock=lambda: room.now)
     once = ledger(room)
     assert freshening.freshen(room.press, other, clock=lambda: room.now) == ""
     assert ledger(room) == once != before
