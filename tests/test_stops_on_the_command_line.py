@@ -9,7 +9,7 @@ import pytest
 from tests.at_work import READERS, address_of, ended, wait_for
 from tests.sinks.running import sink
 
-WAIT = {"smtp": 0.2, "sendgrid": 0.4}  # seconds for a message, or for a request of ten
+WAIT = {"smtp": 0.2, "sendgrid": 1.0}  # seconds for a message, or for a request of ten
 SOME = {"smtp": 2000, "sendgrid": 1500}  # bytes of the sink's book
 STOPPED = 130
 
