@@ -360,7 +360,7 @@ def _remind(press: Press, one: Due, now: datetime) -> Outcome:
     told = _tell(tell_reminder, press, one.edition, now)
     waits = one.edition.state in {EditionState.DRAFT, EditionState.REVIEW}
     words = f"nobody has acted yet; the deadline is {one.times.deadline_at:%H:%M} UTC" if waits else ""
-    return DONE, f"{words}; {told} letters to editors" if told else words
+    return DONE, f"{words}; letters to editors: {told}" if told else words
 
 
 def _approve(press: Press, one: Due, now: datetime) -> Outcome:
