@@ -29,7 +29,7 @@ from tests.newsroom import KEYS, PLACE, morning, opened
 from tests.sinks.running import sink
 
 GROUP = "people"
-READERS = 120_000
+READERS = 500_000
 POSTS = 800
 APART = 0.005  # seconds between the end of one request and the next
 WAYS = ("outbox", "smtp")
