@@ -15,7 +15,7 @@ from digest.press import Press, deliver_services
 from digest.upkeep import Hourly
 
 log = logging.getLogger(__name__)
-LOOK = 0.5  # seconds between looks for a message that waits
+LOOK = 1.0  # seconds between looks for a message that waits
 REST = 30.0  # seconds after a fault, before the next try
 ROUND = 20.0  # seconds between looks at the whole: an edition that was missed is told within a minute
 BEAT = timedelta(minutes=1)

@@ -23,7 +23,7 @@ def is_gone(owner: str) -> bool:
         return False
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may end between the opening and the reading
         return True
     return state in "ZX"  # dead, and only not yet taken note of by its parent
 
