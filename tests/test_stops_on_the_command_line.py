@@ -9,7 +9,7 @@ import pytest
 from tests.at_work import READERS, address_of, ended, wait_for
 from tests.sinks.running import sink
 
-WAIT = {"smtp": 0.2, "sendgrid": 1.0}  # seconds for a message, or for a request of ten
+WAIT = {"smtp": 0.2, "sendgrid": 0.4}  # seconds for a message, or for a request of four
 SOME = {"smtp": 2000, "sendgrid": 1500}  # bytes of the sink's book
 STOPPED = 130
 
@@ -18,7 +18,7 @@ STOPPED = 130
 def leaving(press, tmp_path, by, wait=0.0, words=("deliver", "global")):
     """`digest deliver`, or another command, in the middle of it: the sink, the home, and the command."""
     with sink(by, tmp_path / "book", wait=(wait or WAIT[by],) * 2) as server:
-        few = {"SMTP_CONNECTIONS": "4", "SENDGRID_REQUESTS": "10", "SENDGRID_OPEN": "2", "BATCH_SIZE": "50"}
+        few = {"SMTP_CONNECTIONS": "4", "SENDGRID_REQUESTS": "4", "SENDGRID_OPEN": "2", "BATCH_SIZE": "50"}
         at_work = {"smtp": press.by_smtp, "sendgrid": press.by_sendgrid}[by](server, **few)
         command = at_work.start(*words)
         try:
