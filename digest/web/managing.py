@@ -143,6 +143,8 @@ class Managing:
         person = session.get(SubscriberRow, bearer.subscriber) if bearer and bearer.subscriber else None
         if bearer is None or person is None or self._is_over(bearer, purpose):
             return None
+        if purpose == ServiceKind.ACCESS and bearer.email_hash != person.email_hash:
+            return None  # it was mailed to an address that is theirs no longer
         row = session.get(DigestRow, bearer.digest)
         if named := request.query_params.get("digest", ""):
             wishes = preferences.wishes_of(session.connection(), bearer.subscriber or 0)

@@ -363,6 +363,8 @@ def test_an_address_changes_once_both_ends_have_said_so(house):
     (person,) = house.rows("subscriber")
     assert (person.email, person.email_key) == ("Ana.New@example.net", "ana.new@example.net")
     assert person.email_hash == address_hash(house.press.keys.hash_key, "ana.new@example.net")
+    assert house.client.get(own).status_code == 404, "whoever reads the old mailbox has no key any more"
+    assert house.client.post(own, data={"digest": "1"}).status_code == 404
     before = house.everything()
     assert house.client.post(address).status_code == 200
     assert house.everything() == before
