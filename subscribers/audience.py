@@ -13,7 +13,6 @@ from sqlalchemy import (
     and_,
     case,
     cast,
-    exists,
     func,
     literal,
     or_,
@@ -28,6 +27,8 @@ PEOPLE = SubscriptionRow.metadata.tables["subscriber"]
 WISHES = SubscriptionRow.metadata.tables["subscription"]
 TOPICS = SubscriptionRow.metadata.tables["subscriber_topic"]
 HELD = SubscriptionRow.metadata.tables["suppression"]
+HOLD = HELD.alias("hold")  # a reader's own row of it, by another name than the one that rules ask for
+ON_HOLD = HOLD.c.email_hash == PEOPLE.c.email_hash
 
 WEEKDAYS = DAYS[:5]
 MOST_TOPICS = 39  # whose wishes fit into one number of 63 bits
@@ -66,7 +67,7 @@ def audience(digest_id: int, channel: str, on: Occasion | None = None) -> Select
 def wishing() -> Select[int, str, bytes]:
     """Every wish there is, whatever became of it, with its reader: (subscriber_id, device, email_hash)."""
     people = select(WISHES.c.subscriber_id, WISHES.c.device, PEOPLE.c.email_hash)
-    return people.join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+    return people.join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id).outerjoin(HOLD, ON_HOLD)
 
 
 def comes(on: Occasion) -> ColumnElement[bool]:
@@ -113,13 +114,14 @@ def anyone_leans(connection: Connection, topics: Sequence[str]) -> bool:
 
 def standing(now: "datetime | BindParameter[datetime]") -> ColumnElement[str]:
     """
-    How a reader stands at `now` (or at what a statement is given as it), over subscriber and subscription (which may be outer joined).
+    How a reader stands at `now` (or at what a statement is given as it), over subscriber, subscription and hold (by ON_HOLD),
+    which may all be outer joined: to look for the hold in each row instead costs SQLite a fifth of a claim.
 
     One of wanted, suppressed, paused, pending, left, gone (no such reader or wish any more). Suppression wins.
     """
     paused = and_(WISHES.c.state == "paused", or_(WISHES.c.paused_until.is_(None), WISHES.c.paused_until > now))
     return case(
-        (exists().where(HELD.c.email_hash == PEOPLE.c.email_hash).correlate(PEOPLE), "suppressed"),
+        (HOLD.c.email_hash.is_not(None), "suppressed"),
         (or_(WISHES.c.id.is_(None), PEOPLE.c.id.is_(None)), "gone"),
         (paused, "paused"),
         (or_(WISHES.c.state == "pending", WISHES.c.state == "left"), WISHES.c.state),

@@ -17,7 +17,7 @@ from digest.deliveries.prepared import Prepared
 from digest.deliveries.tables import BATCHES, DELIVERIES, EDITIONS, MAILINGS, PROOFS, SERVICES, Cursor, other_hex
 from digest.delivery_ids import OWN_TRAIL, TRAIL, delivery_ids, delivery_token, delivery_tokens, purpose_of
 from digest.values import Batch, BatchState, DeliveryState, MailingState, Recipient
-from subscribers.audience import HELD, PEOPLE, WANTED, WISHES, standing
+from subscribers.audience import HELD, HOLD, ON_HOLD, PEOPLE, WANTED, WISHES, standing
 from subscribers.tokens import Keys
 
 SERVICE = "service"
@@ -233,7 +233,9 @@ def _readers_rows(*more: Any) -> tuple[Any, Any]:
     address = case((row.channel == "push", row.target), else_=PEOPLE.c.email)
     moved = and_(row.channel == "email", other_hex(row.target, PEOPLE.c.email_hash))
     stands = standing(bindparam("now"))
-    people = DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish)
+    people = (
+        DELIVERIES.outerjoin(PEOPLE, PEOPLE.c.id == row.subscriber_id).outerjoin(WISHES, wish).outerjoin(HOLD, ON_HOLD)
+    )
     whole = select(
         row.number, func.coalesce(address, "").label("address"), func.coalesce(PEOPLE.c.name, "").label("name"), row.state,
         stands.label("standing"), moved.label("moved"), PEOPLE.c.email_hash.label("hash"), *more,

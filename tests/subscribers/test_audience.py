@@ -3,9 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
 
-from subscribers.audience import PEOPLE, WISHES, Reach, audience, reach, standing
+from subscribers.audience import PEOPLE, WISHES, Reach, audience, reach, standing, wishing
 from subscribers.segments import SegmentError, compile_rule
 from tests.newsroom import NOW, morning, readers, set_wish, suppress
 
@@ -66,6 +65,6 @@ def test_suppression_wins_over_every_other_standing(engine, six):
     for state in ("active", "paused", "left", "pending"):
         set_wish(engine, six[0], state=state)
         with engine.connect() as connection:
-            joined = select(standing(NOW)).join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+            joined = wishing().with_only_columns(standing(NOW))
             said = connection.execute(joined.where(PEOPLE.c.id == six[0])).scalars()
             assert set(said) == {"suppressed"}
