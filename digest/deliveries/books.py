@@ -66,6 +66,7 @@ class Balance:
 
 
 HANDED = frozenset(SAYS.values())
+USUAL = (DeliveryState.QUEUED, DeliveryState.ACCEPTED)
 
 
 def settle(engine: Engine, mailing: int, *, now: datetime) -> Balance:
@@ -105,10 +106,19 @@ def _mailing(connection: Connection, mailing: int, *, lock: bool = True) -> Any:
 
 
 def _counts(connection: Connection, mailing: Any) -> dict[str, int]:
-    row = DELIVERIES.c
-    mine = (row.month == mailing.month, row.mailing_id == mailing.id)
-    query = select(row.state, func.count()).where(*mine).group_by(row.state)
-    return {str(state): number for state, number in connection.execute(query)}
+    """By state. SQLite would sort the states of a million, so there the two that nearly all have are counted first."""
+    state, mine = DELIVERIES.c.state, (DELIVERIES.c.month == mailing.month, DELIVERIES.c.mailing_id == mailing.id)
+    by_state = select(state, func.count()).where(*mine).group_by(state)
+    if connection.dialect.name == "sqlite":  # whose transaction sees one moment, however many statements it has
+        usual = select(func.count(), *(func.count().filter(state == one) for one in USUAL)).where(*mine)
+        total, *numbers = connection.execute(usual).one()
+        counts = {str(one): number for one, number in zip(USUAL, numbers, strict=True) if number}
+        if sum(numbers) == total:
+            return counts
+        by_state = by_state.where(state.not_in(USUAL))
+    else:
+        counts = {}
+    return counts | {str(one): number for one, number in connection.execute(by_state)}
 
 
 def handed_since(engine: Engine, transport: str, since: float) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from digest.crashes import crash_point
 from digest.database import reading
@@ -20,6 +20,7 @@ from digest.deliveries.books import Balance, balance_of, pause, settle
 from digest.deliveries.claims import IN_HAND, KINDS, Claimed, claim_within
 from digest.deliveries.hands import Hand
 from digest.deliveries.owners import owner_name
+from digest.deliveries.prepared import Prepared
 from digest.deliveries.proofs import proof_of
 from digest.deliveries.recovery import close_late, next_due, recover, requeue
 from digest.deliveries.returns import give_back
@@ -39,6 +40,8 @@ BEAT = 0.5  # seconds between looks at pauses, leases and progress
 COLLECTED = 200_000  # values made between two looks for circles
 TRIES = 3  # to write outcomes that the database refused
 LONG = 20.0  # seconds; a database that takes that long to refuse is not asked again
+
+STATE = Prepared(select(MAILINGS.c.state).where(MAILINGS.c.id == bindparam("mailing")))
 
 Told = Callable[[int, int], None]
 TransportsOf = Callable[[int], Mapping[str, Transport]]
@@ -353,7 +356,8 @@ class _Run:
             hand.halted = True
 
     def _is_sending(self, mailing: int) -> bool:
-        return balance_of(self.engine, mailing).state == MailingState.SENDING
+        with reading(self.engine) as session:
+            return STATE.rows(session.connection(), {"mailing": mailing}) == [(MailingState.SENDING,)]
 
     # now and then ---------------------------------------------------------------------------------------------------
 
