@@ -165,10 +165,10 @@ def house(file: Path) -> Engine:
 
 
 def crowd(engine: Engine, count: int) -> None:
-    """Readers by the driver itself: what is measured comes after."""
+    """Readers by the driver itself: what is measured comes after. One in twenty has a name that needs escaping."""
     people = (
         "INSERT INTO subscriber (id, public_id, email, email_key, email_hash, name, language, zone, attributes, joined_at,"
-        " updated_at) VALUES (?, ?, ?, ?, ?, 'Ana', 'en', 'UTC', '{}', '2026-01-01', '2026-01-01')"
+        " updated_at) VALUES (?, ?, ?, ?, ?, ?, 'en', 'UTC', '{}', '2026-01-01', '2026-01-01')"
     )
     wish = (
         "INSERT INTO subscription (subscriber_id, digest_id, channel, device, state, consent_source, consent_wording)"
@@ -179,11 +179,15 @@ def crowd(engine: Engine, count: int) -> None:
         for first in range(1, count + 1, 50_000):
             numbers = range(first, min(first + 50_000, count + 1))
             rows = [
-                (n, f"p{n}", e := f"reader{n}@example.net", e, blake2b(e.encode(), digest_size=16).digest())
+                (n, f"p{n}", e := f"reader{n}@example.net", e, blake2b(e.encode(), digest_size=16).digest(), named(n))
                 for n in numbers
             ]
             raw.executemany(people, rows)
             raw.executemany(wish, [(n,) for n in numbers])
+
+
+def named(number: int) -> str:
+    return f"Zoë O'Neill {number}" if number % 20 == 0 else f"Ana Garcia {number}"
 
 
 def fresh_peak() -> float:

@@ -45,7 +45,7 @@ def by_sendgrid(folder: Path) -> Iterator[Figure]:
 
 def of_sendgrid(costs: dict[int, Cost]) -> Iterator[Figure]:
     all_of_it, middle = costs[SIZES[-1]], costs[SIZES[1]]
-    delivering = middle.each(middle.cpu) - middle.each(middle.filling)
+    delivering = middle.each(middle.cpu - middle.filling_cpu)
     rate = 1e6 / delivering
     yield Figure(
         "SendGrid: readers a second and core, without the fill", rate, "readers/s", "100,000 or more", rate >= 1e5
