@@ -165,9 +165,10 @@ def is_plain(recipient: Recipient) -> bool:
 
 
 LONGEST_PLAIN = 70  # characters: what quoted-printable leaves on one line
-PLAIN_READER = r"(?:[A-Za-z0-9]+(?: [A-Za-z0-9]+)*)?\n[A-Za-z0-9][A-Za-z0-9.+_-]{,63}@([a-z0-9][a-z0-9.-]*)"
-"""A plain reader's name, and in the next line their address with its domain; both have their greatest length."""
-_PLAIN_READER = re.compile(PLAIN_READER)
+PLAIN_NAME = "(?:[A-Za-z0-9]+(?: [A-Za-z0-9]+)*)?"
+PLAIN_ADDRESS = "[A-Za-z0-9][A-Za-z0-9.+_-]{,63}@([a-z0-9][a-z0-9.-]*)"
+"""What reads the same everywhere, up to its greatest length; of an address the group is its domain."""
+_PLAIN_READER = re.compile(rf"{PLAIN_NAME}\n{PLAIN_ADDRESS}")
 
 PLAIN_FIELDS = ("token", "delivery_id", "date", "mailbox", "comma_name", "address", "trail")
 

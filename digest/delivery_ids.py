@@ -49,8 +49,7 @@ def delivery_ids(key: bytes, numbers: Sequence[int], *, mailing: int, opened: in
 
     `opened` is the mailing's opening in whole epoch seconds, so that a database begun anew never repeats an id.
     """
-    pack = _ID.pack
-    blocks = b"".join([pack(mailing, number, opened, 0) for number in numbers])
+    blocks = _blocks((mailing, 0, opened, 0), numbers)
     ids = _cipher(key, b"delivery").encryptor().update(blocks).hex()
     return [ids[at : at + LENGTH] for at in range(0, len(ids), LENGTH)]
 
@@ -79,8 +78,8 @@ def purpose_of(service: str | None) -> str:
 
 def delivery_tokens(keys: Keys, numbers: Sequence[int], *, mailing: int, purpose: str = PURPOSE) -> list[str]:
     """The one token of each of these deliveries, by the newest key: by it the press knows whose link was opened."""
-    pack, head, size = _TOKEN.pack, bytes((keys.current, 0)), _TOKEN.size
-    blocks = b"".join([pack(mailing, number, 0) for number in numbers])
+    head, size = bytes((keys.current, 0)), _TOKEN.size
+    blocks = _blocks((mailing, 0, 0, 0), numbers)
     sealed = _cipher(keys.token_keys[keys.current], purpose.encode()).encryptor().update(blocks)
     whole = bytearray((head + bytes(size)) * len(numbers))
     for at in range(size):  # byte by byte of all of them, which is quicker than one by one
@@ -110,6 +109,13 @@ def read_delivery_token(keys: Keys, token: str, purpose: str = PURPOSE) -> tuple
         return None
     mailing, number, rest = _TOKEN.unpack(_cipher(key, purpose.encode()).decryptor().update(body[_HEAD:]))
     return None if rest else (mailing, number)
+
+
+def _blocks(words: tuple[int, int, int, int], numbers: Sequence[int]) -> bytes:
+    """A block for each number, which stands in the second of its four words: all in one call, whatever there are of them."""
+    flat = list(words) * len(numbers)
+    flat[1::4] = numbers
+    return struct.pack(f">{len(flat)}I", *flat)
 
 
 @lru_cache(maxsize=64)

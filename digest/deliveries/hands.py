@@ -61,7 +61,8 @@ class Hand:
 
     def keep(self, receipt: Receipt) -> None:
         """Have an outcome written with the next commit, without waiting for it."""
-        self._note((receipt,))
+        if receipt.state is not DeliveryState.ACCEPTED:
+            self._note((receipt,))
         self._kept.append(receipt)
         if not self._asked:
             self._asked = True

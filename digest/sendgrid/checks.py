@@ -22,12 +22,12 @@ RESERVED = frozenset({
 
 
 class Slip(NamedTuple):
-    """One reader's part of a request, ready as JSON. `key` is their address as the API compares it."""
+    """One reader's part of a request: what fills its blanks, as JSON. `key` is their address as the API compares it."""
 
     number: int
     delivery_id: str
     key: str
-    text: str
+    values: tuple[str, ...]
 
 
 def demand_letter(common: Mapping[str, Any], personal: Collection[str]) -> None:
