@@ -12,6 +12,13 @@ Day = Annotated[
     str | None, typer.Option("--date", help="The edition's local date, such as 2026-11-23; today if left out.")
 ]
 Who = Annotated[str, typer.Option("--by", envvar="DIGEST_EDITOR", help="Who is acting, for the audit.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Theirs, as they signed up with it.")]
+Addresses = Annotated[list[str], typer.Argument(metavar="ADDRESS...", help="One or more.")]
+Maps = Annotated[
+    list[str] | None, typer.Option("--map", help="HEADING=field, or HEADING= to leave it out; say it again for more.")
+]
+Columns = Annotated[str, typer.Option(help="For a file without headings: email,name,- (- for one to be left out).")]
+Encoding = Annotated[str, typer.Option(help="If it is found out wrongly: utf-8, cp1252, mac-roman ...")]
 
 
 class Door:
@@ -22,3 +29,8 @@ class Door:
 
 
 door = Door()
+
+
+def group(words: str) -> typer.Typer:
+    """Commands that share their first word, and what that word is for."""
+    return typer.Typer(help=words, no_args_is_help=True, rich_markup_mode=None)

@@ -5,13 +5,9 @@ from typing import Annotated
 
 import typer
 
-from digest.cli import Json, Slug, Who, door
+from digest.cli import Json, Slug, Who, door, group
 
-app = typer.Typer(
-    help="When a digest appears: its cadence, what comes next, days left out.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = group("When a digest appears: its cadence, what comes next, days left out.")
 
 Kind = Annotated[str, typer.Option(help="daily, or weekly for the week's best.")]
 
