@@ -11,9 +11,10 @@ from sqlmodel import Session, col, select
 from digest import deliveries, desk, gathering, proofs, records
 from digest.database import reading, writing
 from digest.editions import PRESS
+from digest.handover import keep_page
 from digest.models import CadenceRow, DigestRow, EditionRow, EditionVersionRow, MailingRow, ProofRow, StoryRow
 from digest.picking import choice_of, fitted, within_caps
-from digest.press import Press, choices, keep_page
+from digest.press import Press, choices
 from digest.profiles import SAME_FOR_ALL
 from digest.reasons import reasons
 from digest.values import Choice, EditionKind, EditionState, MailingState, Rules, Variant
@@ -182,7 +183,7 @@ def _carry(press: Press, one: Near, chosen: Mapping[int, Choice], clock: Callabl
         instead = {old: printed[needs[old]] for old in still}
         moved = deliveries.move_on(session, one.mailing_id, instead, clock())
         desk.note(session, who=PRESS, did="freshen", edition=edition, now=now, slots=sorted(chosen), deliveries=moved)
-    keep_page(press, edition)
+    keep_page(press.engine, press.settings, edition)
     return f"version {version.number} for the waves to come; fresher slots: {len(chosen)}, deliveries: {moved}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlmodel import Session
 
-from digest import desk, press
+from digest import desk, handover
 from digest.database import reading, writing
 from digest.deliveries import traces
 from digest.deliveries.traces import Trace
@@ -194,7 +194,7 @@ def _files_of(session: Session, house: Press, deliveries: list[Trace]) -> Iterat
             yield from folder.glob(f"*/*/{outbox.shelf_of(one.channel, one.number, name)}")
             continue
         if one.edition not in places:
-            places[one.edition] = press.folder_of(session, session.get_one(EditionRow, one.edition))
+            places[one.edition] = handover.folder_of(session, session.get_one(EditionRow, one.edition))
         yield outbox.file_of(folder, places[one.edition], one.channel, one.number, name)
 
 

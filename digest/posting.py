@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
-from digest import alarms
-from digest.errors import DigestError
-from digest.press import Press, deliver_services
+from digest import alarms, deliveries
+from digest.errors import AccountError, ContentError, DigestError
+from digest.handover import opened_transports
+from digest.press import Press, demand_not_restored
 from digest.upkeep import Hourly
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,35 @@ def on_duty(press: Press, *, clock: Callable[[], datetime], sends: bool = True, 
         over.set()
         for thread in threads:
             thread.join()
+
+
+def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callable[[], bool] = lambda: False) -> int:
+    """
+    Hand over every service message that waits; how many there were. What is in doubt is tried once more.
+
+    Where another process is sending it takes them first of all, and here is only watched. A refused account keeps them
+    waiting: they are not paused as an edition is, for nobody would think of resuming them.
+
+    Raises:
+        NotReadyError: the database is an older copy of itself, and nobody has said yet what is to be done.
+        StorageError, TransportError: nothing can go on now; what did not leave waits.
+    """
+    demand_not_restored(press, now())
+    deliveries.resend_services(press.engine, now=now())
+    due = deliveries.due_services(press.engine, now=now())
+    with opened_transports(press.engine, press.settings) as transports:
+        for mailing in due:
+            try:
+                deliveries.deliver(
+                    press.engine, transports(mailing), mailing=mailing, keys=press.keys, lease=press.settings.lease,
+                    clock=now, stop=stop, others=transports, stamps=press.stamps, kinds=(deliveries.SERVICE,),
+                )  # fmt: skip
+            except (AccountError, ContentError):
+                deliveries.resume(press.engine, mailing, now=now())
+                raise
+            if stop():
+                break
+    return len(due)
 
 
 def _thread(name: str, duty: Callable[[], object], over: Event) -> Thread:

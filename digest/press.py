@@ -1,57 +1,35 @@
 """The straight line: gather, assemble, approve, deliver. Read this first."""
 
 import logging
-import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from email import message_from_bytes
-from email.policy import default
-from email.utils import format_datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from tempfile import mkstemp
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, and_, exists, or_
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, waves
 from digest.database import reading, writing
-from digest.delivery_ids import PREVIEW_TRAIL, delivery_token
-from digest.errors import AccountError, ContentError, NotReadyError, StorageError, TransitionError
+from digest.errors import NotReadyError, TransitionError
+from digest.handover import keep_page, opened_transports, outbox_only
 from digest.languages import message
 from digest.links import Links
-from digest.models import CadenceRow, DigestRow, EditionRow, MailingRow, ProofRow, ServiceRow, StationRow
-from digest.parts import load_part
+from digest.models import DigestRow, EditionRow, MailingRow, ProofRow
 from digest.paths import template_folders
 from digest.services import Services
 from digest.settings import Settings
-from digest.values import (
-    Candidate,
-    EditionKind,
-    EditionState,
-    Fallback,
-    MailingState,
-    Pick,
-    Proof,
-    Recipient,
-    Rules,
-    Station,
-    StationState,
-)
+from digest.values import Candidate, EditionKind, EditionState, Fallback, MailingState, Pick, Rules
 from subscribers.tokens import Keys
 
 if TYPE_CHECKING:
     from digest.render import Printer
-    from digest.transports import Transport
 
 log = logging.getLogger(__name__)
-OUTBOX = "outbox"
 LATEST = timedelta(hours=24)
 """After its deadline, or its hour where that is later, plus this, what has not left of an edition is no news and expires."""
 
@@ -186,18 +164,13 @@ def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> Ed
     editions.move(edition.state, "approve", who=who)
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        records.demand_ready(digest, outbox_only=outbox_only(press))
+        records.demand_ready(digest, outbox_only=outbox_only(press.settings))
     proofs.demand_sound(print_proofs(press, edition, now=now))
     with writing(press.engine) as session:
         row = desk.locked(session, edition)
         if (row.state, row.version, row.content_hash) != (edition.state, edition.version, edition.content_hash):
             raise TransitionError("Someone changed the edition just now; read it again, then approve.")
         return desk.change(session, row, "approve", who=who, now=now)
-
-
-def outbox_only(press: Press) -> bool:
-    """Whether nothing leaves this disk."""
-    return {press.settings.email_transport, press.settings.push_transport} == {OUTBOX}
 
 
 def apply_deadline(press: Press, edition: EditionRow, *, now: datetime) -> EditionRow:
@@ -257,7 +230,7 @@ def deliver(
     if edition.state == EditionState.SENT:
         return deliveries.balance_of(press.engine, mailing)
     log.info("sending begins, or goes on", extra={"edition": edition.id, "mailing": mailing})
-    with opened_transports(press) as transports:
+    with opened_transports(press.engine, press.settings) as transports:
         try:
             return deliveries.deliver(
                 press.engine, transports(mailing), mailing=mailing, keys=press.keys, lease=press.settings.lease, clock=now, told=told,
@@ -282,37 +255,8 @@ def release(press: Press, edition: EditionRow, *, now: datetime) -> int:
         return mailing
     _begin(press, edition, now)
     mailing = mailing or _open(press, edition, now)
-    keep_page(press, edition)
+    keep_page(press.engine, press.settings, edition)
     return mailing
-
-
-def deliver_services(press: Press, *, now: Callable[[], datetime], stop: Callable[[], bool] = lambda: False) -> int:
-    """
-    Hand over every service message that waits; how many there were. What is in doubt is tried once more.
-
-    Where another process is sending it takes them first of all, and here is only watched. A refused account keeps them
-    waiting: they are not paused as an edition is, for nobody would think of resuming them.
-
-    Raises:
-        NotReadyError: the database is an older copy of itself, and nobody has said yet what is to be done.
-        StorageError, TransportError: nothing can go on now; what did not leave waits.
-    """
-    demand_not_restored(press, now())
-    deliveries.resend_services(press.engine, now=now())
-    due = deliveries.due_services(press.engine, now=now())
-    with opened_transports(press) as transports:
-        for mailing in due:
-            try:
-                deliveries.deliver(
-                    press.engine, transports(mailing), mailing=mailing, keys=press.keys, lease=press.settings.lease,
-                    clock=now, stop=stop, others=transports, stamps=press.stamps, kinds=(deliveries.SERVICE,),
-                )  # fmt: skip
-            except (AccountError, ContentError):
-                deliveries.resume(press.engine, mailing, now=now())
-                raise
-            if stop():
-                break
-    return len(due)
 
 
 def follow_mailings(press: Press, now: datetime) -> None:
@@ -422,221 +366,3 @@ def move_edition(
         getattr(deliveries, verb)(press.engine, mailing, now=now)  # first: a kill here leaves it stopped
     with writing(press.engine) as session:
         return desk.change(session, desk.locked(session, edition), verb, who=who, now=now, reason=reason)
-
-
-def in_hand(press: Press, now: datetime) -> list[EditionRow]:
-    """
-    Editions on their way; of the others, those that no cadence governs, for the stations see to a cadence's own.
-
-    Where the stations of its day are over (it was skipped, or came too late) a person who reopens and approves it sends it.
-    """
-    of, station = EditionRow, StationRow
-    waiting = (EditionState.DRAFT, EditionState.REVIEW, EditionState.APPROVED)
-    by_hand = and_(col(of.state).in_(waiting), col(of.due_at).is_(None))
-    sending_over = exists().where(
-        col(station.digest_id) == of.digest_id, col(station.kind) == of.kind,
-        col(station.local_date) == of.local_date, col(station.station) == Station.SEND,
-        col(station.state).in_((StationState.DONE, StationState.PASSED)),
-    )  # fmt: skip
-    again = and_(col(of.state) == EditionState.APPROVED, col(of.due_at) <= now, col(of.name) == "", sending_over)
-    its = and_(col(CadenceRow.digest_id) == of.digest_id, col(CadenceRow.kind) == of.kind)
-    query = select(of, CadenceRow.undo).outerjoin(CadenceRow, its)
-    with reading(press.engine) as session:
-        found = session.exec(query.where(or_(col(of.state) == EditionState.SENDING, by_hand, again))).all()
-    return [edition for edition, undo in found if not _may_be_called_back(edition, undo or 0, now)]
-
-
-def _may_be_called_back(edition: EditionRow, undo: int, now: datetime) -> bool:
-    """Whether a cadence's edition was approved less than its undo window ago, in minutes."""
-    approved = edition.approved_at if edition.state == EditionState.APPROVED and edition.due_at else None
-    return approved is not None and now < approved + timedelta(minutes=undo)
-
-
-def attend_to(
-    press: Press,
-    edition: EditionRow,
-    *,
-    clock: Callable[[], datetime],
-    told: Callable[[str], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """
-    One look at an edition of `in_hand`: keep its deadline, and hand over what is due of it. `stop` as in `deliver`.
-
-    Raises: as `deliver`.
-    """
-    mailing = mailing_of(press, edition) if edition.state == EditionState.SENDING else None
-    if mailing is not None and not deliveries.anything_due(press.engine, mailing=mailing, now=clock()):
-        return
-    after = apply_deadline(press, edition, now=clock())
-    if after.state != edition.state:
-        told(f"{after.local_date}: {after.state} by {editions.FALLBACK}. {after.reason}".rstrip())
-    if after.state in {EditionState.APPROVED, EditionState.SENDING}:
-        told(f"{after.local_date}: {deliver(press, after, now=clock, stop=stop).words}")
-
-
-def next_wave(press: Press, edition: EditionRow, now: datetime) -> datetime | None:
-    """When the edition's next readers are due; None when there are no more waves to come."""
-    mailing = mailing_of(press, edition)
-    with reading(press.engine) as session:
-        found = deliveries.waves_of(session, mailing) if mailing is not None else []
-    return next(
-        (wave.instant for wave in found if wave.instant and wave.instant > now and wave.done < wave.deliveries), None
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A proof filled for one made-up reader by the function that fills it for every reader."""
-
-    proof: Proof
-    message: bytes
-    html: str
-    text: str
-    push: str
-
-
-def preview(
-    press: Press, edition: EditionRow, *, channel: str, segment: str = "", language: str = "", profile: str = "", now: datetime
-) -> Preview:  # fmt: skip
-    """
-    The proof of a variant as a reader gets it; printed first if it never was.
-
-    Raises:
-        NotFoundError: no such variant of the edition; lists those there are.
-    """
-    rows = proofs.stored(press.engine, edition) or print_proofs(press, edition, now=now)
-    if (channel, profile) not in {(row.channel, row.profile) for row in rows}:
-        rows = print_proofs(press, edition, now=now)
-    proof = deliveries.proof_value(proofs.chosen(rows, channel, segment, language, profile))
-    recipient = Recipient(
-        number=0, delivery_id="preview", address="reader@example.net", name="Ana", date=format_datetime(now),
-        token=delivery_token(press.keys, 0, 0), trail=delivery_token(press.keys, edition.id or 0, edition.version, PREVIEW_TRAIL),
-    )  # fmt: skip
-    message = load_part("channels", channel).fill(proof, recipient)
-    if channel != "email":
-        return Preview(proof, message, proof.html, proof.text, message.decode() if channel == "push" else "")
-    parts = {
-        part.get_content_subtype(): part.get_content()
-        for part in message_from_bytes(message, policy=default).walk()
-        if not part.is_multipart()
-    }
-    return Preview(proof, message, parts["html"], parts["plain"], "")
-
-
-@dataclass(frozen=True, slots=True)
-class Readership:
-    """How many readers a variant has: of its deliveries once there are any, of those who would get it until then."""
-
-    channel: str
-    segment: str
-    language: str
-    profile: str
-    readers: int
-
-
-def readerships(press: Press, edition: EditionRow, *, now: datetime) -> list[Readership]:
-    """
-    The edition's variants, the plain one of each before its other orders.
-
-    Raises:
-        NotReadyError, NotFoundError: a segment's rule cannot be read, or there is no such segment.
-    """
-    mailing = mailing_of(press, edition)
-    found: Counter[tuple[str, str, str, str]] = Counter()
-    if mailing is not None:
-        for one in deliveries.progress(press.engine, mailing):
-            found[one.channel, one.segment, one.language, one.profile] += one.number
-    else:
-        with reading(press.engine) as session:
-            digest = session.get_one(DigestRow, edition.digest_id)
-            for need in proofs.wanted(session, digest, press.settings, now=now, edition=edition):
-                variant = need.variant
-                found[need.channel, variant.segment, variant.language, variant.profile] += need.readers
-    return [Readership(*variant, readers) for variant, readers in sorted(found.items())]
-
-
-def counts(press: Press, edition: EditionRow) -> dict[str, Any]:
-    """How the edition's deliveries stand: in all, and by segment, channel and state."""
-    mailing = mailing_of(press, edition)
-    tallies = deliveries.progress(press.engine, mailing) if mailing is not None else []
-    shares: Counter[tuple[str, str, str]] = Counter()
-    for tally in tallies:
-        shares[tally.segment, tally.channel, tally.state] += tally.number
-    rows = [
-        {"segment": segment, "channel": channel, "state": state, "count": number}
-        for (segment, channel, state), number in shares.items()
-    ]
-    return {"deliveries": shares.total(), "shares": rows}
-
-
-@contextmanager
-def opened_transports(press: Press) -> Iterator[Callable[[int], dict[str, "Transport"]]]:
-    """
-    What gives a mailing the transports that the settings name for each channel.
-
-    One connection to a provider serves them all; only an outbox has a place of its own for each edition.
-    """
-    names = {press.settings.email_transport, press.settings.push_transport}
-    with ExitStack() as opened:
-        shared: dict[str, Transport] = {}
-
-        def transports(mailing: int) -> dict[str, "Transport"]:
-            where = place_of(press, mailing)
-            return {name: shared.get(name) or opening(name, where) for name in names}
-
-        def opening(name: str, where: str) -> "Transport":
-            handed = partial(deliveries.handed_since, press.engine, name)
-            transport: Transport = load_part("transports", name).open_transport(press.settings, where, handed)
-            opened.callback(transport.close)
-            if name != OUTBOX:
-                shared[name] = transport
-            return transport
-
-        yield transports
-
-
-def place_of(press: Press, mailing: int) -> str:
-    """A mailing's folder in the outbox: its edition's, or that of the day's service messages."""
-    with reading(press.engine) as session:
-        row = session.get_one(MailingRow, mailing)
-        edition = session.get(EditionRow, row.edition_id) if row.edition_id is not None else None
-        service = session.get(ServiceRow, mailing)
-        digest = session.get(DigestRow, service.digest_id) if service is not None else None
-    if edition is not None:
-        return place(press, edition)
-    return f"{digest.slug if digest else 'gone'}/{row.filled_at:%Y-%m-%d}-service"
-
-
-def place(press: Press, edition: EditionRow) -> str:
-    """The edition's folder in the outbox, such as global/2026-11-23."""
-    with reading(press.engine) as session:
-        return folder_of(session, edition)
-
-
-def folder_of(session: Session, edition: EditionRow) -> str:
-    slug = session.get_one(DigestRow, edition.digest_id).slug
-    tail = "-".join(part for part in (edition.kind if edition.kind != EditionKind.DAILY else "", edition.name) if part)
-    return f"{slug}/{edition.local_date}{'-' + tail if tail else ''}"
-
-
-def page_address(press: Press, edition: EditionRow, slug: str) -> str:
-    """Where readers find the edition in a browser."""
-    return press.links.edition(slug, edition.local_date, edition.kind, edition.name)
-
-
-def keep_page(press: Press, edition: EditionRow) -> Path:
-    """The edition's web page as a file in the outbox, beside its messages; written whole or not at all."""
-    rows = [row for row in proofs.stored(press.engine, edition) if row.channel == "web"]
-    folder = press.settings.outbox_folder / place(press, edition) / "web"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, aside = mkstemp(dir=folder, prefix=".index-", suffix=".html")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(rows[0].html)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(aside).chmod(0o644)
-        return Path(aside).replace(folder / "index.html")
-    except OSError as error:
-        raise StorageError(f"The edition's page could not be written to {folder}: {error.strerror}.") from None

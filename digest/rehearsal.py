@@ -16,9 +16,10 @@ from digest.app import build
 from digest.database import migrate, reading, writing
 from digest.editions import EDITABLE, TOLD_STATES
 from digest.errors import NotFoundError, NotReadyError
+from digest.handover import OUTBOX
 from digest.models import BatchRow, EditionRow, StationRow
 from digest.occurrences import Occurrence, occurrence, why_not
-from digest.press import OUTBOX, Press
+from digest.press import Press
 from digest.schedule import Watch
 from digest.values import BatchState, EditionKind, EditionState, Station, StationState
 from subscribers.erasure import pointing_at_subscribers

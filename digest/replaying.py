@@ -6,9 +6,10 @@ from pathlib import Path
 
 from digest import deliveries
 from digest.errors import NotFoundError
+from digest.handover import place
 from digest.models import EditionRow
 from digest.parts import load_part
-from digest.press import Press, mailing_of, place
+from digest.press import Press, mailing_of
 from digest.transports.outbox import Outbox
 from digest.values import DeliveryState, Proof, Receipt
 
@@ -32,7 +33,7 @@ def replay(press: Press, edition: EditionRow, into: Path, *, told: Callable[[int
         NotFoundError: the edition was never released.
         StorageError: the disk refused.
     """
-    mailing, shelf = _mailing(press, edition), Outbox(into, place(press, edition))
+    mailing, shelf = _mailing(press, edition), Outbox(into, place(press.engine, edition))
     written = unknown = 0
     stored: dict[int, Proof] = {}
     batch: dict[int, list[deliveries.Delivered]] = {}
@@ -54,7 +55,7 @@ def replay(press: Press, edition: EditionRow, into: Path, *, told: Callable[[int
             written += write_out()
             if told:
                 told(written)
-    return Replay(written + write_out(), unknown, into / place(press, edition))
+    return Replay(written + write_out(), unknown, into / place(press.engine, edition))
 
 
 AT_ONCE = 1_000

@@ -14,12 +14,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import func, select
 
 from digest import freshening, stations
+from digest.attending import attend_to, in_hand
 from digest.database import reading, writing
 from digest.deliveries import owner_name
 from digest.errors import DigestError
 from digest.leading import LEASE, LostError, as_leader, lead, resign
 from digest.models import CadenceRow, EditionRow
-from digest.press import Press, attend_to, in_hand
+from digest.press import Press
 from digest.steadiness import Steadiness, Steady
 
 log = logging.getLogger(__name__)

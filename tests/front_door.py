@@ -17,6 +17,7 @@ from digest import press as line
 from digest.app import PALETTE, found
 from digest.database import writing
 from digest.models import CadenceRow, DigestRow, EditionRow, EditionVersionRow, SourceRow, StoryRow
+from digest.posting import deliver_services
 from digest.press import Press
 from digest.values import EditionState
 from digest.web import public
@@ -54,7 +55,7 @@ class House:
     # what leaves ------------------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        line.deliver_services(self.press, now=self.clock)
+        deliver_services(self.press, now=self.clock)
 
     def mails(self, to: str = "") -> list[EmailMessage]:
         """All that left, in order."""

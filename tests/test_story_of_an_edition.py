@@ -19,7 +19,9 @@ from digest.database import reading, writing
 from digest.deliveries.stamps import Stamps
 from digest.errors import NotReadyError, TransitionError
 from digest.gathering import add_source, gather
+from digest.handover import opened_transports
 from digest.models import EditionRow, SuppressionRow
+from digest.preview import preview
 from digest.schedule import Watch
 from digest.values import EditionState
 from subscribers.addresses import normalise
@@ -179,7 +181,7 @@ def test_an_editors_wording_is_what_readers_get_and_the_story_stays_as_told(hous
     mail = mails(house)["ben@example.net"]
     assert mail["Subject"] == "Ferries are back"
     assert "Ferries are back &amp; full" in mail.get_body(("html",)).get_content()
-    again = press.preview(house, row, channel="email", now=NOW)
+    again = preview(house, row, channel="email", now=NOW)
     assert "The north" in again.html
 
 
@@ -331,7 +333,7 @@ def test_stories_of_an_edition_cancelled_on_its_way_are_told_to_nobody_twice(hou
     edition = press.approve(house, morning(house, page, tmp_path), who="eva", now=NOW)
     press._begin(house, edition, NOW)
     mailing = press._open(house, edition, NOW)
-    with press.opened_transports(house) as transports:
+    with opened_transports(house.engine, house.settings) as transports:
         deliveries.deliver(
             house.engine, transports(mailing), mailing=mailing, keys=house.keys, lease=60, clock=lambda: NOW,
             stop=lambda: deliveries.balance_of(house.engine, mailing).handed > 0,

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from digest import deliveries, desk, press, records
+from digest import deliveries, desk, press, readership, records
 from digest.app import open_press
 from digest.commands import stats
 from digest.commands.screen import number, say, show_json, show_table
@@ -90,7 +90,10 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         content = records.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
         known = stats.known_of(session, edition, house.settings, now=datetime.now(UTC))
-    counts, page = press.counts(house, edition), press.page_address(house, edition, owner.slug)
+    counts, page = (
+        readership.counts(house, edition),
+        house.links.edition(owner.slug, edition.local_date, edition.kind, edition.name),
+    )
     variants, fault = _variants(house, edition)
     versions = _versions(house, edition)
     allowed = [story for story in content["left_out"] if story["story"] in content.get("allowed", [])]
@@ -135,10 +138,10 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
         say(f"     {line['at']:%Y-%m-%d %H:%M} UTC  {line['who']}: {line['did']} {line['reason']}", style="dim")
 
 
-def _variants(house: press.Press, edition: EditionRow) -> tuple[list[press.Readership], str]:
+def _variants(house: press.Press, edition: EditionRow) -> tuple[list[readership.Readership], str]:
     """An edition's variants, or why they cannot be told."""
     try:
-        return press.readerships(house, edition, now=datetime.now(UTC)), ""
+        return readership.readerships(house, edition, now=datetime.now(UTC)), ""
     except (NotReadyError, NotFoundError) as error:
         return [], str(error)
 

@@ -12,14 +12,16 @@ from zoneinfo import ZoneInfo
 from sqlmodel import select
 
 from digest import demo as sample
-from digest import press, records, windows
+from digest import press, readership, records, windows
 from digest.app import found, open_press
 from digest.commands.screen import Steps, say, show_json, show_table, steps, stories, until_told
 from digest.database import reading, writing
 from digest.editions import TOLD_STATES
 from digest.errors import NotFoundError, SourceError
+from digest.handover import place
 from digest.models import EditionRow
 from digest.press import Press
+from digest.preview import preview as previewed
 from digest.values import EditionState, Fallback
 
 INTERRUPTED = 130  # as a shell says it
@@ -97,9 +99,7 @@ def preview(
     house = open_press(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=slug)
-    shown = press.preview(
-        house, edition, channel=channel, segment=segment, language=language, profile=profile, now=clock()
-    )
+    shown = previewed(house, edition, channel=channel, segment=segment, language=language, profile=profile, now=clock())
     if as_json:
         show_json(
             {
@@ -155,7 +155,7 @@ def deliver(home: Path | None, slug: str, which: str, *, as_json: bool, quiet: b
 
 def _waits(house: Press, edition: EditionRow, *, as_json: bool) -> bool:
     """Whether the rest of an edition is for readers whose hour is yet to come; says when that is."""
-    if (wave := press.next_wave(house, edition, clock())) is None:
+    if (wave := readership.next_wave(house, edition, clock())) is None:
         return False
     if not as_json:
         say(f"The next readers are due at {wave:%Y-%m-%d %H:%M} UTC. digest watch sends it then, or run this again.")
@@ -169,7 +169,7 @@ def _end_if(house: Press, slug: str, *, interrupted: bool) -> None:
 
 
 def _say_counts(house: Press, edition: EditionRow, words: str, *, as_json: bool) -> None:
-    counts = press.counts(house, edition)
+    counts = readership.counts(house, edition)
     if as_json:
         show_json({"edition": edition.id, "date": edition.local_date, **counts, "books": words})
         return
@@ -225,11 +225,11 @@ def gather_from(house: Press, locations: list[str], now: datetime, progress: Ste
     from digest.commands.sources import line
 
     names, failed = [], []
-    for place in locations:
+    for location in locations:
         try:
-            names.append(gathering.add_source(house.engine, house.settings, location=place, now=now).name)
+            names.append(gathering.add_source(house.engine, house.settings, location=location, now=now).name)
         except SourceError as error:  # the others go on
-            failed.append(gathering.SourceReport(name=place, state="failed", words=str(error)))
+            failed.append(gathering.SourceReport(name=location, state="failed", words=str(error)))
             say(str(error), style="red", aside=True)
     if locations and not names:
         return failed
@@ -328,7 +328,7 @@ def _show_demo(house: Press, edition: EditionRow, reports: list[Any], balance: A
     left = [(f"{story['score']:.2f}", story["headline"], story["why_not"]) for story in content["left_out"]]
     show_table(f"Left out: {len(left)}", ("score", "headline", "why not"), left)
     say("")
-    shares = press.counts(house, edition)["shares"]
+    shares = readership.counts(house, edition)["shares"]
     rows = [(share["segment"] or "everyone", share["channel"], share["state"], share["count"]) for share in shares]
     show_table(
         f"Sent: the edition was approved by {edition.approved_by}",
@@ -346,7 +346,7 @@ def _show_demo(house: Press, edition: EditionRow, reports: list[Any], balance: A
 
 def _keepsakes(house: Press, edition: EditionRow) -> list[tuple[str, Path]]:
     """The three files that show the most: the page, a mail, a push."""
-    folder = house.settings.outbox_folder / press.place(house, edition)
+    folder = house.settings.outbox_folder / place(house.engine, edition)
     found = [("the edition's page; open it in a browser", folder / "web" / "index.html")]
     for what, pattern in (("a mail, as it leaves", "*.eml"), ("a push, as it leaves", "*.json")):
         found += [(what, file) for file in sorted(folder.rglob(pattern))[:1]]

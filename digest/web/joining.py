@@ -18,9 +18,9 @@ from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
 from digest.errors import NotReadyError
+from digest.handover import outbox_only
 from digest.languages import Words, message
 from digest.models import AuditRow, DigestRow, EditionRow, MailingRow, ServiceRow, SubscriberRow
-from digest.press import outbox_only
 from digest.values import Digest, ServiceKind
 from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
 from digest.web.captcha import passes
@@ -257,7 +257,7 @@ class Joining:
         press = self.pages.press
         try:
             with reading(press.engine) as session:
-                records.demand_ready(session.get_one(DigestRow, door.id), outbox_only=outbox_only(press))
+                records.demand_ready(session.get_one(DigestRow, door.id), outbox_only=outbox_only(press.settings))
         except NotReadyError as error:
             log.warning("Nobody can sign up: %s", error)
             return False

@@ -21,7 +21,8 @@ from digest.causes import Cause, Trouble
 from digest.database import reading, writing
 from digest.errors import NotReadyError, SettingsError
 from digest.models import AlarmRow, DigestRow, SenderRow
-from digest.press import Press, deliver_services
+from digest.posting import deliver_services
+from digest.press import Press
 from digest.settings import Settings, read_settings
 from tests.newsroom import KEYS, NOW
 from tests.receiver import receiver

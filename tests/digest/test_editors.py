@@ -15,7 +15,8 @@ from digest.deliveries.services import LEAVES_WITHIN
 from digest.editors import tell_outcome, tell_ready, tell_reminder
 from digest.errors import SettingsError
 from digest.models import DigestRow, EditionRow, EditionVersionRow, MailingRow
-from digest.press import Press, apply_deadline, deliver_services
+from digest.posting import deliver_services
+from digest.press import Press, apply_deadline
 from digest.settings import Settings
 from digest.values import EditionState, Fallback, ServiceKind
 from tests.newsroom import KEYS, NOW

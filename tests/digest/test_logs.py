@@ -18,6 +18,7 @@ from digest.app import open_press
 from digest.database import reading
 from digest.gathering import gather
 from digest.models import EditionRow
+from digest.posting import deliver_services
 from digest.redaction import redacted
 from digest.settings import Settings, read_settings
 from tests.at_work import READERS, ROOT, address_of, copied
@@ -132,7 +133,7 @@ def test_a_whole_morning_at_debug_writes_down_no_reader_and_no_key(approved_home
     gather(house.engine, house.settings, now=edition.approved_at)
     balance = press.deliver(house, edition, now=lambda: edition.approved_at)
     look(house, edition.approved_at)
-    press.deliver_services(house, now=lambda: edition.approved_at)
+    deliver_services(house, now=lambda: edition.approved_at)
     assert balance.handed == READERS
     said = out.getvalue()
     events = {line["event"]: line for line in lines(out)}

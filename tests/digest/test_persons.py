@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from digest import persons, press
+from digest import handover, persons
 from digest.consequences import Policy
 from digest.database import migrate, open_engine, scrub, writing
 from digest.deliveries import balance_of, claim, deliver, mark, settle
@@ -407,7 +407,7 @@ def test_the_place_of_an_edition_is_one_however_it_is_asked_for(house):
     edition = morning(house.engine)
     with writing(house.engine) as session:
         row = session.get_one(EditionRow, edition.edition)
-        assert press.folder_of(session, row) == PLACE
+        assert handover.folder_of(session, row) == PLACE
 
 
 def test_times_are_times(house, tmp_path):

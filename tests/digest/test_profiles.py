@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from sqlmodel import SQLModel, select
 from typer.testing import CliRunner
 
-from digest import press, proofs
+from digest import proofs
 from digest.__main__ import app
 from digest.database import writing
 from digest.deliveries import balance_of
 from digest.models import DigestRow, EditionRow, EditionVersionRow, ProofRow
+from digest.preview import preview
 from digest.profiles import MOST, SAME_FOR_ALL, arranged, profile_of, topics_of
 from digest.settings import Settings
 from digest.splice import pack
@@ -231,7 +232,7 @@ def test_readers_get_the_stories_in_their_own_order_and_the_editor_can_look_at_e
             row.profile: row.content_hash for row in house.rows("proof") if row.channel == "email" and row.edition_id
         }
         assert len(set(hashes.values())) == 3
-        seen = press.preview(house.press, edition, channel="email", profile="7-5-6", now=house.now)
+        seen = preview(house.press, edition, channel="email", profile="7-5-6", now=house.now)
         assert numbers(seen.text) == order(house, "ben")
         assert [int(n) for n in re.findall(r"^(\d)\. ", seen.text, re.MULTILINE)][:8] == list(range(1, 9))
         told = CliRunner().invoke(app, ["--home", str(home), "preview", "global", "--part", "text", "--profile", "7"])

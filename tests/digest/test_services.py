@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlmodel import SQLModel
 from sqlmodel import select as rows
 
-from digest import deliveries, press
+from digest import deliveries
 from digest.bearers import bearer_of
 from digest.channels.email import fill
 from digest.consequences import Policy
@@ -20,10 +20,12 @@ from digest.deliveries.services import LEAVES_WITHIN
 from digest.delivery_ids import TOKEN_LENGTH, delivery_id, delivery_token, purpose_of
 from digest.errors import AccountError
 from digest.events import hear
+from digest.handover import opened_transports
 from digest.links import Links
 from digest.models import ServiceRow, SuppressionRow
 from digest.paths import template_folders
-from digest.press import Press, deliver_services
+from digest.posting import deliver_services
+from digest.press import Press
 from digest.render import Printer
 from digest.retention import swept
 from digest.services import Services, proof
@@ -215,7 +217,7 @@ def test_a_process_that_sends_an_edition_hands_over_service_messages_on_its_way(
     readers(sqlite_engine, 60)
     edition = opened(sqlite_engine, morning_of(house))
     post(house)
-    with press.opened_transports(house) as transports:
+    with opened_transports(house.engine, house.settings) as transports:
         deliver(
             sqlite_engine,
             transports(edition),

@@ -9,6 +9,7 @@ from digest.database import writing
 from digest.gathering import gather
 from digest.leading import LostError, as_leader, lead
 from digest.models import EditionRow
+from digest.posting import deliver_services
 from digest.values import EditionState, StationState
 from tests.mornings import MINUTE, READERS, newsroom
 
@@ -338,7 +339,7 @@ def test_editors_are_told_when_the_draft_is_ready_before_the_deadline_and_when_i
     with room.watch() as duty:
         for until in ("06:00", "06:30", "07:30"):
             room.until(duty, until)
-            press.deliver_services(room.press, now=lambda: room.now)
+            deliver_services(room.press, now=lambda: room.now)
     letters = sorted(
         next(line for line in file.read_text().splitlines() if line.startswith("Subject:"))
         for file in room.press.settings.outbox_folder.rglob("*.eml")

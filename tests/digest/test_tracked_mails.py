@@ -10,6 +10,7 @@ from digest import persons
 from digest import press as line
 from digest.delivery_ids import OWN_TRAIL, PREVIEW_TRAIL, PURPOSE, TRAIL, delivery_token
 from digest.press import Press
+from digest.preview import preview
 from digest.web.following import PIXEL
 from digest.web.site import build
 from tests.answering import answering
@@ -275,7 +276,7 @@ def test_links_of_a_preview_lead_on_and_are_never_counted(here):
     edition = here.rows("edition")[-1]
     with line.reading(here.press.engine) as session:
         row = session.get(line.EditionRow, edition.id)
-    shown = line.preview(here.press, row, channel="email", now=here.now)
+    shown = preview(here.press, row, channel="email", now=here.now)
     path = re.search(r"http://localhost:8000(/t/[\w-]+/)seen.gif", shown.html)[1]
     assert here.client.get(f"{path}1").headers["location"] == STORY
     assert here.client.get(f"{path}seen.gif").status_code == 200

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlmodel import SQLModel, delete, select
 
-from digest import deliveries, press, proofs, waves
+from digest import deliveries, proofs, readership, waves
+from digest.attending import attend_to
 from digest.database import reading, writing
 from digest.deliveries import Wave, balance_of, claim, deliver, next_due, open_mailing, waves_of
 from digest.models import BatchRow, CadenceRow, DeliveryRow, DigestRow, EditionRow, MailingRow
-from digest.press import attend_to
 from digest.settings import Settings
 from digest.transports.outbox import Outbox
 from digest.values import Late
@@ -391,7 +391,7 @@ def test_a_watch_sends_each_wave_of_an_approved_edition_and_leaves_it_alone_betw
         assert watch() == ["queued"] * 3
         assert watch() == ["queued"] * 3
         assert len(said) == 1
-        assert press.next_wave(house.press, newest(house), house.now) == at("2026-11-25T10:00")
+        assert readership.next_wave(house.press, newest(house), house.now) == at("2026-11-25T10:00")
         house.later(hours=1, minutes=5)
         assert watch() == ["accepted", "queued", "queued"]
         house.later(hours=8)
