@@ -13,8 +13,8 @@ from digest.languages import message
 from digest.models import DigestRow
 from digest.values import ServiceKind
 from digest.web.forms import Form
-from digest.web.managing import Managing, Reader, acting, looking
 from digest.web.pages import Pages
+from digest.web.readers import Reader, ReaderPages, routed
 from subscribers import preferences
 
 FILE = "my-data.json"
@@ -24,15 +24,15 @@ THEMSELVES = "the reader"
 
 def routes(pages: Pages) -> APIRouter:
     """The paths below `/own/...`: their token opens for 15 minutes, and looking at them changes nothing."""
-    router, desk = APIRouter(), OwnData(pages)
-    router.add_api_route("/own/{token}/data", acting(desk.download), methods=["POST"])
-    router.add_api_route("/own/{token}/erase", looking(desk.look_at_erasing), methods=["GET", "HEAD"])
-    router.add_api_route("/own/{token}/erase", acting(desk.erase), methods=["POST"])
-    return router
+    desk = OwnData(pages)
+    return routed(
+        {"/own/{token}/erase": desk.look_at_erasing},
+        {"/own/{token}/data": desk.download, "/own/{token}/erase": desk.erase},
+    )
 
 
 @dataclass(frozen=True)
-class OwnData(Managing):
+class OwnData(ReaderPages):
     """What the paths do, for who holds the link and nobody else."""
 
     def download(self, request: Request, token: str, _form: Form) -> Response:

@@ -21,7 +21,7 @@ from digest.database import reading, writing
 from digest.delivery_ids import TOKEN_LENGTH, delivery_token
 from digest.models import CadenceRow, SuppressionRow
 from digest.web.forms import MOST_BYTES, form_token
-from digest.web.managing import MAILS_A_DAY
+from digest.web.moving import MAILS_A_DAY
 from subscribers.addresses import normalise
 from subscribers.tokens import address_hash
 from tests.answering import answering
