@@ -10,10 +10,10 @@ from typing import Any
 from sqlmodel import select
 
 from digest.database import REVISION, migrate, open_engine, reading, revision_of, writing
+from digest.digests import NOWHERE, UNSET
 from digest.errors import NotFoundError, SettingsError
 from digest.models import DigestRow, SubscriberRow
 from digest.press import Press
-from digest.records import NOWHERE, UNSET
 from digest.settings import Settings, read_settings
 from subscribers.tokens import Keys
 

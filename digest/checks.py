@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from digest import records
+from digest import contents
 from digest.database import reading
 from digest.models import DigestRow, EditionRow, SourceRow
 
@@ -16,7 +16,7 @@ def faults(engine: Engine, edition: EditionRow, now: datetime) -> list[str]:
     """Sentences on what speaks against sending it unread; none when it passes."""
     with reading(engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        content = records.content_of(session, edition)
+        content = contents.content_of(session, edition)
         slots = content["slots"]
         found = []
         if len(slots) < digest.minimum:

@@ -8,9 +8,10 @@ from typing import Any, cast
 from sqlmodel import Session, col, select
 
 from digest import editions
+from digest.contents import content_of
 from digest.errors import NotFoundError, TransitionError
 from digest.models import AuditRow, EditionRow, SlotRow
-from digest.records import content_of, save_version, slots_of
+from digest.records import save_version, slots_of
 from digest.text import plain
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, select
 
-from digest import desk, editions, letters, records
+from digest import contents, desk, editions, letters
 from digest.database import reading, writing
 from digest.languages import Words, message, words
 from digest.letters import Letter
@@ -67,7 +67,7 @@ def _tell(press: Press, edition: EditionRow, kind: ServiceKind, now: datetime) -
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
         state = session.get_one(EditionRow, edition.id).state
-        headlines = [slot["headline"] for slot in records.content_of(session, edition)["slots"]]
+        headlines = [slot["headline"] for slot in contents.content_of(session, edition)["slots"]]
         event = f"tell editors: {state if kind == ServiceKind.OUTCOME else kind}"
         if not digest.editors or _was_told(session, edition, event):
             return 0

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import and_
 from sqlmodel import Session, col, select
 
-from digest import deliveries, desk, gathering, proofs, records
+from digest import contents, deliveries, desk, gathering, proofs, records
 from digest.database import reading, writing
 from digest.editions import PRESS
 from digest.handover import keep_page
@@ -73,7 +73,7 @@ def freshen(press: Press, one: Near, *, clock: Callable[[], datetime]) -> str:
         NotReadyError: a proof would be too large; nothing was changed.
     """
     with reading(press.engine) as session:
-        version = records.latest_version(session, one.edition)
+        version = contents.latest_version(session, one.edition)
     if version is None or not version.content.get("allowed"):
         return ""
     gathering.gather(press.engine, press.settings, now=clock())

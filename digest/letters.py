@@ -10,10 +10,10 @@ from sqlmodel import Session
 from digest.blanks import Marks
 from digest.channels.email import envelope
 from digest.database import reading
+from digest.digests import digest_value
 from digest.languages import Words, direction
 from digest.models import DigestRow
 from digest.palette import palette
-from digest.records import digest_value
 from digest.render import Printer
 from digest.services import Services
 from digest.splice import compile_message

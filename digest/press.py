@@ -13,7 +13,21 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from digest import cadences, checks, deliveries, desk, editions, picking, proofs, records, segments, stories, waves
+from digest import (
+    cadences,
+    checks,
+    contents,
+    deliveries,
+    desk,
+    digests,
+    editions,
+    picking,
+    proofs,
+    records,
+    segments,
+    stories,
+    waves,
+)
 from digest.database import reading, writing
 from digest.errors import NotReadyError, TransitionError
 from digest.handover import keep_page, opened_transports, outbox_only
@@ -69,7 +83,7 @@ class Press:
 def today(press: Press, slug: str, now: datetime) -> date:
     """The digest's local date at `now`."""
     with reading(press.engine) as session:
-        return now.astimezone(ZoneInfo(records.digest_named(session, slug).zone)).date()
+        return now.astimezone(ZoneInfo(digests.digest_named(session, slug).zone)).date()
 
 
 def assemble(
@@ -95,7 +109,7 @@ def assemble(
     """
     kind = EditionKind.BREAKING if name else kind
     with reading(press.engine) as session:
-        digest = records.digest_named(session, slug)
+        digest = digests.digest_named(session, slug)
         edition = records.edition_on(session, digest, day, kind, name)
     if edition is not None and not again:
         return edition
@@ -125,7 +139,7 @@ def choices(
 ) -> tuple[Sequence[Candidate], Rules]:
     """What that day's edition may carry, and the rules by which it is weighed."""
     with reading(press.engine) as session:
-        rules = cadences.rules_on(session, digest, records.rules_of(digest, press.settings.weights), kind, day)
+        rules = cadences.rules_on(session, digest, digests.rules_of(digest, press.settings.weights), kind, day)
     found = stories.candidates(
         press.engine, digest, rules, now=now, threshold=press.settings.cluster_threshold, kind=kind,
         exclude_edition=edition.id if edition else None,
@@ -164,7 +178,7 @@ def approve(press: Press, edition: EditionRow, *, who: str, now: datetime) -> Ed
     editions.move(edition.state, "approve", who=who)
     with reading(press.engine) as session:
         digest = session.get_one(DigestRow, edition.digest_id)
-        records.demand_ready(digest, outbox_only=outbox_only(press.settings))
+        digests.demand_ready(digest, outbox_only=outbox_only(press.settings))
     proofs.demand_sound(print_proofs(press, edition, now=now))
     with writing(press.engine) as session:
         row = desk.locked(session, edition)
@@ -322,7 +336,7 @@ def print_proofs(press: Press, edition: EditionRow, *, now: datetime) -> list[Pr
         NotReadyError: the edition has no stories, so there is nothing to print.
     """
     with reading(press.engine) as session:
-        if not records.content_of(session, edition)["slots"]:
+        if not contents.content_of(session, edition)["slots"]:
             raise NotReadyError(f"The edition of {edition.local_date} has no stories; assemble it again or skip it.")
     return proofs.printed(press.engine, lambda: press.printer, press.links, edition, press.settings, now=now)
 

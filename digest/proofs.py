@@ -10,7 +10,7 @@ from sqlalchemy import Engine, and_, func, literal, not_, select, true
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
-from digest import records, segments
+from digest import contents, segments
 from digest.database import reading, writing
 from digest.deliveries import Share, insert_once
 from digest.errors import NotFoundError, NotReadyError
@@ -140,7 +140,7 @@ def _place(one: Wanted) -> tuple[str, str, str]:
 
 def slot_topics(session: Session, edition: EditionRow) -> tuple[str, ...]:
     """The topic of each of the edition's slots; empty for none."""
-    return tuple(slot["topic"] for slot in records.content_of(session, edition)["slots"])
+    return tuple(slot["topic"] for slot in contents.content_of(session, edition)["slots"])
 
 
 def segment_rules(session: Session, digest: DigestRow) -> Mapping[str, str]:
@@ -191,7 +191,7 @@ def printed(
         missing = [need for need in needs if need not in have]
         web_url = links.edition(digest.slug, edition.local_date, edition.kind, edition.name)
         copies = {
-            code: records.edition_value(session, edition, language=code, web_url=web_url)
+            code: contents.edition_value(session, edition, language=code, web_url=web_url)
             for code in {v.language for _, v in missing}
         }
     if missing:
@@ -216,7 +216,7 @@ def printed_ahead(
         digest = session.get_one(DigestRow, edition.digest_id)
         web_url = links.edition(digest.slug, edition.local_date, edition.kind, edition.name)
         copies = {
-            code: records.edition_value(session, edition, language=code, web_url=web_url, version=version)
+            code: contents.edition_value(session, edition, language=code, web_url=web_url, version=version)
             for code in {variant.language for _, variant in needs}
         }
     return [_print(need, copies, printer, links) for need in needs]

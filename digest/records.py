@@ -1,4 +1,4 @@
-"""Digests and editions on record: finding them, laying a pick out in slots, and freezing each version."""
+"""Editions on record: finding them, laying a pick out in slots, and freezing each version."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -8,99 +8,13 @@ from typing import Any, cast
 from sqlmodel import Session, col, select
 
 from digest import editions, windows
-from digest.errors import NotFoundError, NotReadyError
-from digest.links import anchor
-from digest.models import (
-    DigestRow,
-    EditionRow,
-    EditionVersionRow,
-    SlotRow,
-    SourceRow,
-    StoryRow,
-    TopicRow,
-)
-from digest.text import cut_at_word
-from digest.values import Choice, Digest, Edition, EditionKind, Pick, Rules, Slot
+from digest.contents import content_of, latest_version, left_out, preheader_of, slot_content, slot_contents, subject_of
+from digest.digests import digest_named
+from digest.errors import NotFoundError
+from digest.models import DigestRow, EditionRow, EditionVersionRow, SlotRow, SourceRow, StoryRow, TopicRow
+from digest.values import Choice, EditionKind, Pick
 
-WORDS_A_MINUTE = 230
-LONGEST_SUBJECT = 100  # a whole headline; inboxes cut where they must, and better than we can
-PREHEADER_LENGTH = 110
-NOWHERE = "newsroom.invalid"
-UNSET = "Postal address not set"
 LONGEST_NUMBER = 9  # digits of an edition's number
-MUST_HAVE = ("from_name", "from_address", "reply_to", "postal_address", "wordmark", "colours")
-
-
-# digests ------------------------------------------------------------------------------------------------------------
-
-
-def digest_named(session: Session, slug: str) -> DigestRow:
-    """
-    The digest of that name.
-
-    Raises:
-        NotFoundError: there is none; lists those there are.
-    """
-    row = session.exec(select(DigestRow).where(DigestRow.slug == slug)).first()
-    if row is None:
-        known = ", ".join(session.exec(select(DigestRow.slug).order_by(DigestRow.slug))) or "none yet; run digest init"
-        raise NotFoundError(f"There is no digest named {slug!r}. There is: {known}.")
-    return row
-
-
-def digest_value(row: DigestRow) -> Digest:
-    return Digest(
-        slug=row.slug, name=row.name, language=row.language, from_name=row.from_name, from_address=row.from_address,
-        reply_to=row.reply_to, postal_address=row.postal_address, wordmark=row.wordmark, colours=row.colours,
-        section=row.section, look=row.look, share=tuple(row.share), utm=row.utm, image_hosts=tuple(row.image_hosts),
-    )  # fmt: skip
-
-
-def demand_ready(row: DigestRow, *, outbox_only: bool) -> None:
-    """
-    See that a digest has all it cannot be sent without.
-
-    A new digest starts with a sender in a reserved domain, which no mail can leave from: it will do for the outbox,
-    where nothing leaves the disk, and for no other transport.
-
-    Raises:
-        NotReadyError: names what is missing and how to set it.
-    """
-    missing = [name for name in MUST_HAVE if not getattr(row, name)]
-    if not outbox_only:
-        missing += [name for name in MUST_HAVE if name not in missing and _is_starting(getattr(row, name))]
-    if missing:
-        options = " ".join(f"--{name.replace('_', '-')} ..." for name in missing)
-        raise NotReadyError(
-            f"{row.name} cannot be sent without its {', '.join(name.replace('_', ' ') for name in missing)}: "
-            f"digest set {row.slug} {options}"
-        )
-
-
-def _is_starting(value: object) -> bool:
-    return isinstance(value, str) and (value.endswith(NOWHERE) or value.startswith(UNSET))
-
-
-def sender_domains(session: Session) -> list[str]:
-    """The domains that digests are sent from, each once."""
-    return sorted({domain_of(address) for address in session.exec(select(DigestRow.from_address))} - {""})
-
-
-def domain_of(address: str) -> str:
-    """The domain of a sender's address; empty for the address that a new digest starts with."""
-    return "" if _is_starting(address) else address.rpartition("@")[2]
-
-
-def rules_of(row: DigestRow, weights: Mapping[str, float]) -> Rules:
-    """How this digest picks: the house's weights, then the digest's own overrides."""
-    own = {name: value for name, value in row.rules.items() if name in Rules.__dataclass_fields__}
-    if "widen_hours" in own:
-        own["widen_hours"] = tuple(own["widen_hours"])
-    own["weights"] = {**weights, **row.rules.get("weights", {})}
-    return Rules(section=row.section, size=row.size, minimum=row.minimum, short=row.short, language=row.language, **own)
-
-
-# editions -----------------------------------------------------------------------------------------------------------
 
 
 def find_edition(session: Session, which: str, *, digest: str = "") -> EditionRow:
@@ -222,15 +136,15 @@ def save_version(
     those of them that are `allowed`, unless others are named.
     """
     last = latest_version(session, edition)
-    slots = _slot_contents(session, edition)
+    slots = slot_contents(session, edition)
     told = last.content["slots"] if last else []
-    if edition.subject in {"", _subject(told)}:  # nobody worded it: it follows the lead
-        edition.subject = _subject(slots)
-    if edition.preheader in {"", _preheader(told)}:
-        edition.preheader = _preheader(slots)
+    if edition.subject in {"", subject_of(told)}:  # nobody worded it: it follows the lead
+        edition.subject = subject_of(slots)
+    if edition.preheader in {"", preheader_of(told)}:
+        edition.preheader = preheader_of(slots)
     content: dict[str, Any] = {
         "subject": edition.subject, "preheader": edition.preheader, "intro": edition.intro, "slots": slots,
-        "left_out": _left_out(session, pick) if pick else (last.content["left_out"] if last else []),
+        "left_out": left_out(session, pick) if pick else (last.content["left_out"] if last else []),
         "notes": list(pick.notes) if pick else (last.content["notes"] if last else []),
     }  # fmt: skip
     _allow(content, last.content.get("allowed", []) if last and allowed is None else allowed or [])
@@ -271,8 +185,8 @@ def freshened(
         "left_out": [story for story in before["left_out"] if story["story"] not in gone],
         "notes": [*before["notes"], *[_took_place(there[at], slots[at], now) for at in chosen]],
     }
-    if before["preheader"] == _preheader(before["slots"]):
-        content["preheader"] = _preheader(content["slots"])
+    if before["preheader"] == preheader_of(before["slots"]):
+        content["preheader"] = preheader_of(content["slots"])
     _allow(content, before.get("allowed", []))
     return EditionVersionRow(
         edition_id=cast("int", edition.id), number=edition.version + 1, content=content,
@@ -286,7 +200,7 @@ def _fresh_contents(session: Session, edition: EditionRow, chosen: Mapping[int, 
         story = session.get_one(StoryRow, choice.id)
         source = session.get_one(SourceRow, story.source_id)
         slot = _new_slot(edition, position, choice)
-        yield _slot_content(slot, story, source, labels.get(slot.topic, {}))
+        yield slot_content(slot, story, source, labels.get(slot.topic, {}))
 
 
 def _new_slot(edition: EditionRow, position: int, choice: Choice) -> SlotRow:
@@ -314,11 +228,6 @@ def save_freshened(
     session.flush()
 
 
-def versions_of(session: Session, edition: EditionRow) -> list[EditionVersionRow]:
-    query = select(EditionVersionRow).where(EditionVersionRow.edition_id == edition.id)
-    return list(session.exec(query.order_by(col(EditionVersionRow.number))))
-
-
 def stories_told(session: Session, digest: DigestRow, *, since: datetime) -> set[int]:
     """The stories that the digest's editions, other than weekly ones, have carried to readers."""
     query = (
@@ -328,113 +237,3 @@ def stories_told(session: Session, digest: DigestRow, *, since: datetime) -> set
         .where(col(EditionRow.state).in_(editions.TOLD_STATES), col(EditionRow.created_at) >= since)
     )
     return set(session.exec(query))
-
-
-def latest_version(session: Session, edition: EditionRow) -> EditionVersionRow | None:
-    return session.exec(
-        select(EditionVersionRow).where(
-            EditionVersionRow.edition_id == edition.id, EditionVersionRow.number == edition.version
-        )
-    ).first()
-
-
-def content_of(session: Session, edition: EditionRow) -> dict[str, Any]:
-    version = latest_version(session, edition)
-    return (
-        version.content
-        if version
-        else {"slots": [], "left_out": [], "notes": [], "subject": "", "preheader": "", "intro": ""}
-    )
-
-
-def _slot_contents(session: Session, edition: EditionRow) -> list[dict[str, Any]]:
-    labels = {topic.slug: topic.labels for topic in session.exec(select(TopicRow))}
-    rows = session.exec(
-        select(SlotRow, StoryRow, SourceRow)
-        .join(StoryRow, col(StoryRow.id) == SlotRow.story_id)
-        .join(SourceRow, col(SourceRow.id) == StoryRow.source_id)
-        .where(SlotRow.edition_id == edition.id, SlotRow.position > 0)
-        .order_by(col(SlotRow.position))
-    )
-    return [_slot_content(slot, story, source, labels.get(slot.topic, {})) for slot, story, source in rows]
-
-
-def _slot_content(slot: SlotRow, story: StoryRow, source: SourceRow, labels: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "position": slot.position, "story": story.id, "kicker": slot.kicker, "labels": dict(labels),
-        "headline": slot.headline or story.headline, "teaser": slot.teaser or story.teaser, "url": story.url,
-        "language": story.language, "minutes": reading_minutes(story.body), "image": story.image,
-        "image_alt": story.image_alt, "topic": slot.topic, "update": slot.update, "reasons": slot.reasons,
-        "score": slot.score, "signals": slot.signals, "source": source.name, "pinned": slot.pinned,
-        "published_at": story.published_at.isoformat() if story.published_at else None,
-    }  # fmt: skip
-
-
-def _left_out(session: Session, pick: Pick) -> list[dict[str, Any]]:
-    ids = [choice.id for choice in pick.left_out]
-    headlines: dict[int, str] = {}
-    for start in range(0, len(ids), 500):
-        rows = session.exec(
-            select(StoryRow.id, StoryRow.headline).where(col(StoryRow.id).in_(ids[start : start + 500]))
-        )
-        headlines.update((cast("int", story), headline) for story, headline in rows)
-    return [
-        {
-            "story": choice.id, "headline": headlines.get(choice.id, ""), "score": choice.score, "topic": choice.topic,
-            "why_not": choice.why_not, "reasons": list(choice.reasons), "signals": [asdict(s) for s in choice.signals],
-        }
-        for choice in pick.left_out
-    ]  # fmt: skip
-
-
-def _subject(slots: Sequence[Mapping[str, Any]]) -> str:
-    return cut_at_word(slots[0]["headline"], LONGEST_SUBJECT) if slots else ""
-
-
-def _preheader(slots: Sequence[Mapping[str, Any]]) -> str:
-    others = [slot["headline"].rstrip(".") for slot in slots[1:4]]
-    whole = ""
-    for headline in others:
-        longer = f"{whole}; {headline}" if whole else headline
-        if len(longer) > PREHEADER_LENGTH:
-            break
-        whole = longer
-    return whole or (cut_at_word(others[0], PREHEADER_LENGTH) if others else "")
-
-
-def reading_minutes(body: str) -> int:
-    """Whole minutes at 230 words a minute, at least 1; 0 when there is no body to read."""
-    words = len(body.split())
-    return max(1, round(words / WORDS_A_MINUTE)) if words else 0
-
-
-def edition_value(
-    session: Session, row: EditionRow, *, language: str, web_url: str, version: EditionVersionRow | None = None
-) -> Edition:
-    """The edition's current version, or another one, complete enough to print, with kickers in `language`."""
-    digest = session.get_one(DigestRow, row.digest_id)
-    content = version.content if version else content_of(session, row)
-    names = [name for name in Slot.__dataclass_fields__ if name not in {"kicker", "url"}]
-    slots = tuple(
-        Slot(
-            **{name: slot[name] for name in names},
-            kicker=slot["kicker"] or label_in(slot["labels"], language, digest.language),
-            url=address_of(slot, web_url),
-        )
-        for slot in content["slots"]
-    )
-    return Edition(
-        id=cast("int", row.id), version=version.number if version else row.version, kind=EditionKind(row.kind), local_date=row.local_date,
-        name=row.name, subject=content["subject"], preheader=content["preheader"], intro=content["intro"],
-        digest=digest_value(digest), slots=slots, web_url=web_url,
-    )  # fmt: skip
-
-
-def address_of(slot: Mapping[str, Any], web_url: str) -> str:
-    """Where a slot's story is read: a story that came as text alone has no address but its place on the edition's page."""
-    return slot["url"] or anchor(web_url, slot["position"])
-
-
-def label_in(labels: Mapping[str, str], *languages: str) -> str:
-    """A topic's label in the first of `languages` that has one, else in any; empty when it has none."""
-    return next((labels[code] for code in languages if labels.get(code)), next(iter(labels.values()), ""))

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlmodel import Session, SQLModel, col
 
-from digest import cadences, deliveries, press, records
+from digest import cadences, deliveries, digests, press, records
 from digest.app import build
 from digest.database import migrate, reading, writing
 from digest.editions import EDITABLE, TOLD_STATES
@@ -85,7 +85,7 @@ def rehearse(
         NotFoundError: the digest has no cadence; or the folder is not empty.
     """
     with reading(house.engine) as session:
-        digest = records.digest_named(session, slug)
+        digest = digests.digest_named(session, slug)
         cadence = cadences.named(session, digest, kind)
         session.expunge(cadence)
     cadence.at = clock or cadence.at
@@ -95,7 +95,7 @@ def rehearse(
         _begin_anew(session, slug, run, gathers=gathers)
     _morning(copy, slug, run, told)
     with reading(copy.engine) as session:
-        run.edition = records.edition_on(session, records.digest_named(session, slug), day, kind)
+        run.edition = records.edition_on(session, digests.digest_named(session, slug), day, kind)
     if run.edition is not None and (mailing := press.mailing_of(copy, run.edition)) is not None:
         run.books = deliveries.balance_of(copy.engine, mailing).words
     return run
@@ -127,7 +127,7 @@ def _morning(copy: Press, slug: str, run: Rehearsal, told: Callable[[Act], None]
 def _approve(copy: Press, slug: str, run: Rehearsal, now: datetime, note: Callable[[str], None]) -> None:
     """Somebody has to, and nobody is there; what does not pass is held by its fallback, as on the day itself."""
     with reading(copy.engine) as session:
-        edition = records.edition_on(session, records.digest_named(session, slug), run.times.day, run.times.kind)
+        edition = records.edition_on(session, digests.digest_named(session, slug), run.times.day, run.times.kind)
     if edition is not None and edition.state in {EditionState.DRAFT, EditionState.REVIEW}:
         try:
             press.approve(copy, edition, who=REHEARSAL, now=now)
@@ -188,7 +188,7 @@ def _copy_table(source: Connection, target: Connection, table: Table, last: int)
 
 def _begin_anew(session: Session, slug: str, run: Rehearsal, *, gathers: bool) -> None:
     """In the copy the day has nothing yet, its cadence counts from before, and no other cadence or edition is under way."""
-    digest, times = records.digest_named(session, slug), run.times
+    digest, times = digests.digest_named(session, slug), run.times
     if (edition := records.edition_on(session, digest, times.day, times.kind)) is not None:
         session.delete(edition)
         session.flush()

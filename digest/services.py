@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from digest import deliveries, records
+from digest import contents, deliveries, digests
 from digest.blanks import Marks
 from digest.channels.email import domain_of, envelope
 from digest.context import context
@@ -100,7 +100,7 @@ class Services:
         """The proof on record of what the message says today; printed if it never was. To be called outside a transaction."""
         with reading(self.engine) as session:
             row = session.get_one(DigestRow, digest_id)
-            digest = records.digest_value(row)
+            digest = digests.digest_value(row)
             latest = self._latest(session, row, language) if kind == ServiceKind.WELCOME else None
         key = (kind, repr(digest), language, latest and (latest.id, latest.version))
         if key not in self._printed:
@@ -122,7 +122,7 @@ class Services:
         if row is None:
             return None
         web_url = self.links.edition(digest.slug, row.local_date, row.kind, row.name)
-        return records.edition_value(session, row, language=language, web_url=web_url)
+        return contents.edition_value(session, row, language=language, web_url=web_url)
 
     def keep(self, fresh: Proof, now: datetime) -> int:
         """A proof on record under its content: the same words are kept once, whoever printed them."""

@@ -10,7 +10,7 @@ from random import Random
 
 from sqlmodel import Session, select
 
-from digest import cadences, records, stations
+from digest import cadences, digests, stations
 from digest.app import found
 from digest.database import reading, writing
 from digest.gathering import add_source
@@ -41,12 +41,12 @@ class Newsroom:
 
     def schedule(self, kind: str = "daily", **given: str) -> None:
         with writing(self.press.engine) as session:
-            digest = records.digest_named(session, "global")
+            digest = digests.digest_named(session, "global")
             cadences.save(session, digest, given, kind=kind, who="ops", now=self.now)
 
     def change(self, what: str, **options: object) -> None:
         with writing(self.press.engine) as session:
-            row = cadences.named(session, records.digest_named(session, "global"))
+            row = cadences.named(session, digests.digest_named(session, "global"))
             getattr(cadences, what)(session, row, **options, who="ops", now=self.now)
 
     @contextmanager
@@ -93,7 +93,7 @@ class Newsroom:
     @property
     def paused(self) -> bool:
         with reading(self.press.engine) as session:
-            return cadences.named(session, records.digest_named(session, "global")).paused_at is not None
+            return cadences.named(session, digests.digest_named(session, "global")).paused_at is not None
 
     @property
     def states(self) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from digest import deliveries, desk, press, records
+from digest import contents, deliveries, desk, digests, press
 from digest.app import found
 from digest.database import reading, writing
 from digest.deliveries.stamps import Stamps
@@ -210,7 +210,7 @@ def test_at_the_deadline_the_pick_is_sent_or_held_as_the_digest_says(house, page
     assert (held.state, held.reason) == (EditionState.HELD, "The deadline passed and nobody had approved it.")
 
     with writing(house.engine) as session:
-        records.digest_named(session, "global").fallback = "send"
+        digests.digest_named(session, "global").fallback = "send"
     tomorrow = NOW + timedelta(days=1)
     edition = press.assemble(house, "global", day=tomorrow.date(), now=NOW)
     sent = press.apply_deadline(house, edition, now=edition.deadline_at)
@@ -223,7 +223,7 @@ def test_what_an_earlier_edition_told_is_not_told_again(house, page, tmp_path):
     edition = press.assemble(house, "global", day=NOW.date() + timedelta(days=1), now=tomorrow)
     assert edition.state == EditionState.SKIPPED
     with reading(house.engine) as session:
-        left_out = records.content_of(session, edition)["left_out"]
+        left_out = contents.content_of(session, edition)["left_out"]
     assert len(left_out) == 3
     assert all("2025" in story["why_not"] or "March" in story["why_not"] for story in left_out)
 
@@ -257,7 +257,7 @@ def test_the_publishers_own_page_tells_all_eight_stories_and_nothing_that_was_cu
     headlines = [lines[1], *cards[1::3]]
     cut = [teaser.removesuffix("...").strip()[-30:] for teaser in cards[2::3]]
     with reading(house.engine) as session:
-        slots = records.content_of(session, edition)["slots"]
+        slots = contents.content_of(session, edition)["slots"]
     assert {slot["headline"] for slot in slots} == set(headlines)
     everything = (
         json.dumps(slots, ensure_ascii=False)
@@ -279,7 +279,7 @@ def look(house, at, said):
 
 def test_the_watch_keeps_deadlines_and_delivers_and_one_fault_stops_nobody_else(house, page, tmp_path):
     with writing(house.engine) as session:
-        records.digest_named(session, "global").fallback = "send"
+        digests.digest_named(session, "global").fallback = "send"
     edition = morning(house, page, tmp_path)
     with writing(house.engine) as session:  # an older edition that cannot be delivered: it has no proofs and no stories
         session.add(
@@ -298,7 +298,7 @@ def test_the_watch_keeps_deadlines_and_delivers_and_one_fault_stops_nobody_else(
 
 def test_an_editor_who_acted_a_moment_ago_is_not_overruled_by_the_deadline(house, page, tmp_path):
     with writing(house.engine) as session:
-        records.digest_named(session, "global").fallback = "send"
+        digests.digest_named(session, "global").fallback = "send"
     seen_before = morning(house, page, tmp_path)
     press.move_edition(house, seen_before, "hold", who="eva", now=NOW)
     after = press.apply_deadline(house, seen_before, now=seen_before.deadline_at)
@@ -315,7 +315,7 @@ def test_an_edition_that_was_held_after_its_approval_is_not_sent(house, page, tm
 
 def test_a_pick_that_nobody_sent_for_days_is_held_and_not_sent_as_news(house, page, tmp_path):
     with writing(house.engine) as session:
-        records.digest_named(session, "global").fallback = "send"
+        digests.digest_named(session, "global").fallback = "send"
     edition = morning(house, page, tmp_path)
     after = press.apply_deadline(house, edition, now=edition.deadline_at + timedelta(days=5))
     assert after.state == EditionState.HELD

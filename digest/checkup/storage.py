@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
-from digest import app, deliveries, records, segments
+from digest import app, deliveries, digests, segments
 from digest.checkup import signups
 from digest.checkup.finding import Finding
 from digest.database import reading
@@ -65,7 +65,7 @@ def look(home: Path | None, *, now: datetime, until: float) -> Stored:
             *_sources(session, now), *_digests(session, rows), *_segments(session, press.settings, now),
             signups.look(session, press.settings, now),
         ]  # fmt: skip
-    senders = (Sender(*map(records.domain_of, (row.from_address, row.reply_to))) for row in rows)
+    senders = (Sender(*map(digests.domain_of, (row.from_address, row.reply_to))) for row in rows)
     zones = tuple((row.slug, row.zone) for row in rows)
     return Stored(tuple(findings), tuple(one for one in senders if one.domain), zones, ahead, _newest(press))
 
@@ -140,7 +140,7 @@ def _digests(session: Session, rows: Iterable[DigestRow]) -> Iterator[Finding]:
         active = SubscriptionRow.digest_id == row.id, SubscriptionRow.state == "active"
         readers = session.exec(select(func.count(col(SubscriptionRow.id))).where(*active)).one()
         try:
-            records.demand_ready(row, outbox_only=False)
+            digests.demand_ready(row, outbox_only=False)
         except DigestError as error:
             yield Finding("digest", "warn", str(error))
         else:

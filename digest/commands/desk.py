@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from digest import deliveries, desk, press, readership, records
+from digest import contents, deliveries, desk, digests, press, readership, records
 from digest.app import open_press
 from digest.commands import stats
 from digest.commands.screen import number, say, show_json, show_table
@@ -22,7 +22,7 @@ def explain(home: Path | None, digest: str, which: str, *, as_json: bool) -> Non
     house = open_press(home)
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=digest)
-        content = records.content_of(session, edition)
+        content = contents.content_of(session, edition)
     if as_json:
         show_json(
             {
@@ -59,7 +59,7 @@ def show_all(home: Path | None, digest: str, *, limit: int, as_json: bool) -> No
     with reading(house.engine) as session:
         query = select(EditionRow, DigestRow).join(DigestRow, col(DigestRow.id) == EditionRow.digest_id)
         if digest:
-            query = query.where(EditionRow.digest_id == records.digest_named(session, digest).id)
+            query = query.where(EditionRow.digest_id == digests.digest_named(session, digest).id)
         rows = session.exec(
             query.order_by(col(EditionRow.local_date).desc(), col(EditionRow.id).desc()).limit(limit)
         ).all()
@@ -87,7 +87,7 @@ def show(home: Path | None, digest: str, which: str, *, as_json: bool) -> None:
     with reading(house.engine) as session:
         edition = records.find_edition(session, which, digest=digest)
         owner = session.get_one(DigestRow, edition.digest_id)
-        content = records.content_of(session, edition)
+        content = contents.content_of(session, edition)
         history = _history(desk.audit_of(session, edition))
         known = stats.known_of(session, edition, house.settings, now=datetime.now(UTC))
     counts, page = (
@@ -156,7 +156,7 @@ def _versions(house: press.Press, edition: EditionRow) -> list[dict[str, Any]]:
                 "number": row.number, "cut_off": row.at, "by": row.by, "content_hash": row.content_hash,
                 **readers.get(row.number, deliveries.Readers(0, 0))._asdict(),
             }
-            for row in records.versions_of(session, edition)
+            for row in contents.versions_of(session, edition)
         ]  # fmt: skip
 
 
@@ -170,8 +170,8 @@ def _shown(slots: list[dict[str, Any]], language: str, page: str) -> list[dict[s
     return [
         {
             **slot,
-            "kicker": slot["kicker"] or records.label_in(slot["labels"], language),
-            "url": records.address_of(slot, page),
+            "kicker": slot["kicker"] or contents.label_in(slot["labels"], language),
+            "url": contents.address_of(slot, page),
         }
         for slot in slots
     ]
@@ -252,7 +252,7 @@ def drop(home: Path | None, digest: str, which: str, place: int, *, by: str) -> 
 
 
 def _say_order(session: Session, edition: EditionRow) -> None:
-    for slot in records.content_of(session, edition)["slots"]:
+    for slot in contents.content_of(session, edition)["slots"]:
         say(f"{slot['position']:>3}  {slot['headline']}")
     say(f"Version {edition.version}.", style="bold")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from digest import app, dkim, records
+from digest import app, digests, dkim
 from digest.commands.screen import say, show_json
 from digest.database import reading
 from digest.dkim import SigningKey
@@ -78,7 +78,7 @@ def _domains(home: Path | None, settings: Settings) -> Sequence[str]:
         return [own]
     try:
         with reading(app.open_press(home).engine) as session:
-            return records.sender_domains(session) or [ANY]
+            return digests.sender_domains(session) or [ANY]
     except (NotFoundError, SettingsError):  # a key may be made before the house is set up
         return [ANY]
 

@@ -14,9 +14,9 @@ from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table, steps
 from digest.database import reading, storage_in_words, writing
 from digest.deliveries.tables import one_snapshot
+from digest.digests import digest_named
 from digest.errors import DigestError, NotFoundError, SettingsError
 from digest.press import Press
-from digest.records import digest_named
 from digest.upkeep import scrubbed
 from subscribers.addresses import masked
 from subscribers.exchange import ImportReport, import_csv

@@ -9,8 +9,8 @@ from zoneinfo import available_timezones
 from digest import app, checkup, segments
 from digest.commands.screen import say, show_json
 from digest.database import reading, writing
+from digest.digests import MUST_HAVE, digest_named
 from digest.errors import SettingsError
-from digest.records import MUST_HAVE, digest_named
 
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")

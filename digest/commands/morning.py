@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import select
 
+from digest import contents, digests, press, readership, records, windows
 from digest import demo as sample
-from digest import press, readership, records, windows
 from digest.app import found, open_press
 from digest.commands.screen import Steps, say, show_json, show_table, steps, stories, until_told
 from digest.database import reading, writing
@@ -70,7 +70,7 @@ def assemble(
 
 def _say_edition(house: Press, edition: EditionRow) -> None:
     with reading(house.engine) as session:
-        content = records.content_of(session, edition)
+        content = contents.content_of(session, edition)
     say(
         f"The edition of {edition.local_date} is {edition.state}: {stories(len(content['slots']))}, {len(content['left_out'])} left out.",
         style="bold",
@@ -282,7 +282,7 @@ def _set_up_demo(house: Press, folder: Path, now: datetime, progress: Steps) -> 
     from subscribers.exchange import import_csv
 
     with writing(house.engine) as session:
-        digest = records.digest_named(session, "global")
+        digest = digests.digest_named(session, "global")
         digest.fallback, digest.segments = Fallback.SEND, list(sample.SEGMENTS)
         session.add(digest)
         for name, (rule, description) in sample.SEGMENTS.items():
@@ -314,7 +314,7 @@ def _gather_demo(house: Press, folder: Path, now: datetime, progress: Steps) -> 
 
 def _show_demo(house: Press, edition: EditionRow, reports: list[Any], balance: Any) -> None:
     with reading(house.engine) as session:
-        content = records.content_of(session, edition)
+        content = contents.content_of(session, edition)
     show_table(
         "Gathered", ("source", "stories", "new"), [(r.name, r.found, r.new) for r in reports], right=("stories", "new")
     )

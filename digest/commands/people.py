@@ -8,7 +8,7 @@ from digest import proofs
 from digest.app import open_press
 from digest.commands.screen import show_json, show_table
 from digest.database import reading
-from digest.records import digest_named
+from digest.digests import digest_named
 from subscribers import leaving
 
 

@@ -14,11 +14,11 @@ from digest.app import open_press
 from digest.cadences import FIELDS, CadenceError
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
+from digest.digests import digest_named
 from digest.errors import NotFoundError
 from digest.holidays import read_dates
 from digest.models import CadenceRow, DigestRow, StationRow
 from digest.occurrences import Occurrence, coming, local_date, occurrence, why_not
-from digest.records import digest_named
 from digest.values import EditionKind, Fallback, Late, Station
 from digest.windows import Fate, instant
 

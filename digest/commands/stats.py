@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from digest import records, tracking
+from digest import contents, records, tracking
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading
@@ -44,7 +44,7 @@ def known_of(session: Session, edition: EditionRow, settings: Settings, *, now: 
     """
     remembered = edition.local_date > (now - timedelta(days=settings.tracking_days)).date()
     figures = tracking.figures(session, edition.id or 0, edition.version)
-    slots = records.content_of(session, edition)["slots"]
+    slots = contents.content_of(session, edition)["slots"]
     headlines = {at: slot["headline"] for at, slot in enumerate(slots, start=1)}
     own, others = [], dict[str, dict[str, Any]]()
     for one in figures.seen:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from digest import deliveries, desk, press, records
+from digest import deliveries, desk, digests, press, records
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
@@ -86,7 +86,7 @@ def _decide_services(
     chosen = [one.mailing for one in _services(house, digest) if not numbers or one.mailing in numbers]
     settled = sum(deliveries.decide(house.engine, mailing, decision, now=now) for mailing in chosen)
     with writing(house.engine) as session:
-        row = records.digest_named(session, digest)
+        row = digests.digest_named(session, digest)
         detail = {"services": chosen, "deliveries": settled}
         desk.write_down(
             session, who=by, did=f"unconfirmed {decision}", subject="digest", subject_id=row.id or 0, now=now, detail=detail
@@ -97,7 +97,7 @@ def _decide_services(
 
 def _services(house: Press, digest: str) -> list[Doubtful]:
     with reading(house.engine) as session:
-        records.digest_named(session, digest)  # or says that there is none
+        digests.digest_named(session, digest)  # or says that there is none
     return [one for one in deliveries.doubtful(house.engine) if one.digest == digest and one.what != "edition"]
 
 

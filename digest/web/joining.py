@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from digest import records
+from digest import digests
 from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
 from digest.delivery_ids import delivery_token
@@ -128,7 +128,7 @@ class Joining:
                 return None
             spoken = self.pages.words(language or self.pages.asked_language(request, row.language))
             return Door(
-                id=cast("int", row.id), digest=records.digest_value(row), zone=row.zone, words=spoken,
+                id=cast("int", row.id), digest=digests.digest_value(row), zone=row.zone, words=spoken,
                 latest=latest_page(self.pages, session, row),
             )  # fmt: skip
 
@@ -257,7 +257,7 @@ class Joining:
         press = self.pages.press
         try:
             with reading(press.engine) as session:
-                records.demand_ready(session.get_one(DigestRow, door.id), outbox_only=outbox_only(press.settings))
+                digests.demand_ready(session.get_one(DigestRow, door.id), outbox_only=outbox_only(press.settings))
         except NotReadyError as error:
             log.warning("Nobody can sign up: %s", error)
             return False
@@ -309,7 +309,7 @@ class Joining:
             return self._welcome(request, bearer)
         digest = next((row for row in rows if row.id == bearer.digest), rows[0])
         language = self.pages.asked_language(request, digest.language)
-        shown = records.digest_value(digest)
+        shown = digests.digest_value(digest)
         return self.pages.show(
             "confirm", language, shown, email=bearer.email, digests=rows,
             tracking=self._tracking(shown, language).words if press.settings.tracking == PERSONAL else "",
@@ -350,7 +350,7 @@ class Joining:
     def _agree(self, session: Session, bearer: Bearer, subscriber: int, language: str) -> None:
         """Whoever holds the mailbox agrees to be counted. A form that anybody can fill in for them does not ask that."""
         digest, now = session.get_one(DigestRow, bearer.digest), self.pages.clock()
-        wording = self._tracking(records.digest_value(digest), language or digest.language)
+        wording = self._tracking(digests.digest_value(digest), language or digest.language)
         consent = kept_consent(session, wording, source="confirmation page", proof=bearer.proof, now=now)
         consents.agree(session.connection(), subscriber, consent, now=now)
 
@@ -377,7 +377,7 @@ class Joining:
         token = delivery_token(press.keys, mailing, 1) if mailing is not None else ""
         link = self.pages.here(press.links.preferences(token)) if token else ""
         return self.pages.show(
-            "welcome", self.pages.asked_language(request, person.language), records.digest_value(row),
+            "welcome", self.pages.asked_language(request, person.language), digests.digest_value(row),
             email=person.email, names=row.name, latest=latest, preferences=link,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from sqlmodel import Session, col, select
 from starlette.responses import Response
 
-from digest import records, waves
+from digest import contents, digests, waves
 from digest.database import reading, writing
 from digest.languages import Words
 from digest.models import DigestRow, TopicRow
@@ -131,7 +131,7 @@ class Managing(ReaderPages):
     ) -> dict[str, Any]:  # fmt: skip
         standing = leaving.standing_with(session.connection(), reader.id, row.id or 0, now=self.pages.clock())
         offered = {"email": False, **wish.channels} if own else {name: on for name, on in wish.channels.items() if on}
-        there = replace(reader, digest_id=row.id or 0, digest=records.digest_value(row))
+        there = replace(reader, digest_id=row.id or 0, digest=digests.digest_value(row))
         return {
             "id": row.id, "name": row.name, "lives": wish.lives, "frequency": wish.frequency, "days": wish.days,
             "hour": wish.hour, "usual": offer.usual, "frequencies": saying.frequencies(offer, wish, spoken), "rests": standing.state == "paused", "paused": saying.day_of(standing.paused_until, reader.zone, spoken),
@@ -159,7 +159,7 @@ def _topic_views(session: Session, wishes: Wishes, spoken: Words) -> list[dict[s
     words = {1: "more", -1: "less"}
     views = [
         {
-            "slug": row.slug, "label": records.label_in(row.labels, spoken.language) or row.slug,
+            "slug": row.slug, "label": contents.label_in(row.labels, spoken.language) or row.slug,
             "wish": words.get(wishes.topics.get(row.slug, 0), ""),
         }
         for row in rows

@@ -13,12 +13,12 @@ from sqlmodel import select
 from starlette.responses import HTMLResponse, Response
 
 from digest.database import reading
+from digest.digests import digest_value
 from digest.errors import NotReadyError
 from digest.languages import Words, direction, languages, primary, words
 from digest.models import DigestRow
 from digest.palette import palette
 from digest.press import Press
-from digest.records import digest_value
 from digest.values import Digest
 from subscribers.zones import zones
 

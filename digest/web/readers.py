@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from sqlmodel import Session, select
 from starlette.responses import Response
 
-from digest import records
+from digest import digests
 from digest.bearers import Bearer, bearer_of
 from digest.delivery_ids import PURPOSE
 from digest.models import DigestRow, SubscriberRow
@@ -86,7 +86,7 @@ class ReaderPages:
             return None
         return Reader(
             bearer=bearer, token=token, id=bearer.subscriber or 0, email=person.email, language=person.language,
-            zone=person.zone, digest_id=row.id or 0, digest=records.digest_value(row),
+            zone=person.zone, digest_id=row.id or 0, digest=digests.digest_value(row),
         )  # fmt: skip
 
     def _is_over(self, bearer: Bearer, purpose: str) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlmodel import SQLModel, col, delete, select
 from typer.testing import CliRunner
 
-from digest import deliveries, desk, freshening, press, records, replaying, tracking
+from digest import contents, deliveries, desk, freshening, press, records, replaying, tracking
 from digest.__main__ import app
 from digest.cadences import CadenceError
 from digest.database import reading, writing
@@ -57,7 +57,7 @@ def feed(room, **changes):
 
 def content(room):
     with reading(room.press.engine) as session:
-        return records.content_of(session, room.editions[0])
+        return contents.content_of(session, room.editions[0])
 
 
 def allow(room, *numbers):
@@ -101,7 +101,7 @@ def update(room, place, words="Things have moved on since the morning, and much 
 
 def versions(room):
     with reading(room.press.engine) as session:
-        return records.versions_of(session, room.editions[0])
+        return contents.versions_of(session, room.editions[0])
 
 
 def told_to(room):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digest import desk, records
+from digest import contents, desk, digests, records
 from digest.database import reading, writing
 from digest.errors import NotFoundError, NotReadyError, TransitionError
 from digest.models import DigestRow, EditionRow, SourceRow, StoryRow, TopicRow
@@ -66,7 +66,7 @@ def act(engine, edition_id, deed, *given, **named):
 
 def content(engine, edition_id):
     with reading(engine) as session:
-        return records.content_of(session, session.get(EditionRow, edition_id))
+        return contents.content_of(session, session.get(EditionRow, edition_id))
 
 
 def test_a_pick_becomes_slots_with_the_storys_own_words(desk_of):
@@ -170,21 +170,21 @@ def test_an_edition_that_is_not_there_is_said_in_words(desk_of, which):
 
 def test_an_unknown_digest_lists_those_there_are(desk_of):
     with reading(desk_of[0]) as session, pytest.raises(NotFoundError, match="There is: global"):
-        records.digest_named(session, "sport")
+        digests.digest_named(session, "sport")
 
 
 def test_a_digest_without_its_sender_cannot_be_sent(desk_of):
     with reading(desk_of[0]) as session:
-        row = records.digest_named(session, "global")
+        row = digests.digest_named(session, "global")
     with pytest.raises(NotReadyError, match="--postal-address"):
-        records.demand_ready(row, outbox_only=True)
+        digests.demand_ready(row, outbox_only=True)
 
 
 def test_a_starting_sender_will_do_for_the_outbox_and_for_nothing_else():
     row = DigestRow(
-        slug="g", name="G", from_name="G", from_address=f"g@{records.NOWHERE}", reply_to="a@example.org",
+        slug="g", name="G", from_name="G", from_address=f"g@{digests.NOWHERE}", reply_to="a@example.org",
         postal_address="1 Street", wordmark="G", colours={"ink": "#000000"}, created_at=NOW,
     )  # fmt: skip
-    records.demand_ready(row, outbox_only=True)
+    digests.demand_ready(row, outbox_only=True)
     with pytest.raises(NotReadyError, match="from address"):
-        records.demand_ready(row, outbox_only=False)
+        digests.demand_ready(row, outbox_only=False)

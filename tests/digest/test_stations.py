@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest import press, records
+from digest import contents, digests, press
 from digest.database import writing
 from digest.gathering import gather
 from digest.leading import LostError, as_leader, lead
@@ -301,7 +301,7 @@ def test_sources_that_cannot_be_read_are_tried_again_and_the_editors_told(daily)
     assert gathered.attempt == 3
     assert "not read: " in gathered.words
     with daily.session() as session:
-        content = records.content_of(session, session.get(EditionRow, daily.editions[1].id))
+        content = contents.content_of(session, session.get(EditionRow, daily.editions[1].id))
     assert any("not read" in note for note in content["notes"])
 
 
@@ -327,13 +327,13 @@ def test_weekly_readers_get_the_best_of_the_week(room):
     assert room.states[-2:] == ["16 daily sent", "16 weekly sent"]
     weekly = room.editions[-1]
     with room.session() as session:
-        slots = records.content_of(session, weekly)["slots"]
+        slots = contents.content_of(session, weekly)["slots"]
     assert len({slot["headline"].rpartition(" on ")[2] for slot in slots}) > 3  # of more than three days
 
 
 def test_editors_are_told_when_the_draft_is_ready_before_the_deadline_and_when_it_is_held(room):
     with writing(room.press.engine) as session:
-        records.digest_named(session, "global").editors = ["desk@example.org"]
+        digests.digest_named(session, "global").editors = ["desk@example.org"]
     room.schedule(at="07:00", zone="Europe/Madrid", fallback="hold")
     room.at("05:55")
     with room.watch() as duty:
@@ -408,5 +408,5 @@ def move(room, verb):
 
 def headlines(room, place, words):
     with room.session() as session:
-        slots = records.content_of(session, room.editions[place])["slots"]
+        slots = contents.content_of(session, room.editions[place])["slots"]
     return sum(words in slot["headline"] for slot in slots)

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest import cadences, press, records
+from digest import cadences, digests, press
 from digest.database import reading
 from digest.gathering import gather
 from tests.mornings import READERS, moment, newsroom
@@ -175,7 +175,7 @@ def test_a_date_that_is_put_back_says_which_edition_stays_skipped(daily):
     daily.change("leave_out", dates={"2025-03-10": "strike"})
     daily.change("put_back", day="2025-03-10")
     with reading(daily.press.engine) as session:
-        row = cadences.named(session, records.digest_named(session, "global"))
+        row = cadences.named(session, digests.digest_named(session, "global"))
         days = [date(2025, 3, 10), date(2025, 3, 11)]
         assert [edition.local_date for edition in cadences.skipped(session, row, days)] == days[:1]
 
