@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
-from digest import cadences, waves
+from digest import cadence_form, cadences, waves
 from digest.app import open_press
-from digest.cadences import FIELDS, CadenceError
+from digest.cadence_form import FIELDS, CadenceError
 from digest.commands.screen import number, say, show_json, show_table
 from digest.database import reading, writing
 from digest.digests import digest_named
@@ -38,8 +38,8 @@ IF_LATE = {
 
 def kind_named(words: str) -> EditionKind:
     """Raises NotFoundError: no such kind has a cadence."""
-    if words not in cadences.KINDS:
-        raise NotFoundError(f"--kind: {words!r} has no cadence; use {' or '.join(cadences.KINDS)}.")
+    if words not in cadence_form.KINDS:
+        raise NotFoundError(f"--kind: {words!r} has no cadence; use {' or '.join(cadence_form.KINDS)}.")
     return EditionKind(words)
 
 

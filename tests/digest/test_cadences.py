@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digest import cadences
-from digest.cadences import CadenceError, read_form
+from digest import cadence_form
+from digest.cadence_form import CadenceError, read_form
 from digest.holidays import read_dates
 from digest.models import CadenceRow
 from digest.occurrences import coming, occurrence, past, why_not
@@ -36,20 +36,20 @@ def cadence(**fields):
     ],
 )  # fmt: skip
 def test_days_are_names_in_the_weeks_order(words, days):
-    assert cadences.days(words) == days
+    assert cadence_form.days(words) == days
 
 
 @pytest.mark.parametrize("words", ["1-5", "0", "mo", "monkeys", "mon-", "fri-x", "mon,,", "", "7"])
 def test_what_is_no_day_is_refused_and_a_number_above_all(words):
     with pytest.raises(ValueError, match="use mon, tue"):
-        cadences.days(words)
+        cadence_form.days(words)
 
 
 @pytest.mark.parametrize(
     ("words", "minutes"), [("45m", 45), ("1h30m", 90), ("90", 90), ("2h", 120), ("1 h 5 min", 65), ("0", 0)]
 )
 def test_lengths_of_time(words, minutes):
-    assert cadences.minutes(words) == minutes
+    assert cadence_form.minutes(words) == minutes
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_all_faults_are_told_at_once():
     assert set(error.value.faults) == {"at", "zone", "days"}
 
 
-@given(st.dictionaries(st.sampled_from(sorted(cadences.FIELDS)), st.text(max_size=20)))
+@given(st.dictionaries(st.sampled_from(sorted(cadence_form.FIELDS)), st.text(max_size=20)))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_typed_is_read_or_refused_in_words(given):
     try:

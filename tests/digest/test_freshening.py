@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from digest import contents, deliveries, desk, freshening, press, records, replaying, tracking
 from digest.__main__ import app
-from digest.cadences import CadenceError
+from digest.cadence_form import CadenceError
 from digest.database import reading, writing
 from digest.editions import content_hash
 from digest.errors import NotFoundError, TransitionError
