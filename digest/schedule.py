@@ -13,7 +13,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as Threads
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import func, select
 
-from digest import freshening, stations
+from digest import freshening, planning, stations
 from digest.attending import attend_to, in_hand
 from digest.database import reading, writing
 from digest.deliveries import owner_name
@@ -131,7 +131,7 @@ class Watch:
         said = (*shape, now.replace(second=0, microsecond=0))
         if said != self._planned:
             with as_leader(fence), writing(self.press.engine) as session:
-                stations.plan(session, now)
+                planning.plan(session, now)
             self._planned = said
 
     def _run(self, one: stations.Due, fence: int) -> None:

@@ -1,36 +1,29 @@
 """
-The stations of an edition's day: planned from the cadences as rows, run when they are due, each at most once to its end.
+The stations of an edition's day, run when they are due, each at most once to its end (see digest.planning for their rows).
 
 Nothing is remembered outside the rows. A station that a kill cut off is run again, and is made for that: it finds what
 it did before. Only the leader runs them (see digest.leading), so that two clocks make one edition.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice
 
 from sqlalchemy import and_
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, select
 
 from digest import cadences, desk, editions, gathering, records
-from digest.cadences import every
 from digest.database import reading, writing
 from digest.editors import tell_outcome, tell_ready, tell_reminder
 from digest.errors import DigestError
 from digest.leading import LostError, as_leader
 from digest.models import CadenceRow, DigestRow, EditionRow, StationRow
-from digest.occurrences import ONE, Occurrence, coming, local_date, occurrence, past, why_not
+from digest.occurrences import Occurrence, occurrence
 from digest.press import Press, apply_deadline, assemble, release
 from digest.values import EditionKind, EditionState, Late, Station, StationState
 
 log = logging.getLogger(__name__)
-AHEAD = timedelta(hours=48)
-"""How long before it is due a day's stations are on record; the next occurrence is there whenever it is."""
-
-MOST_MISSED = 31
-MISSED = "missed: no clock was running"
 GRACE = 60  # seconds; an edition that leaves within these is not late
 TRIES = 3  # to read sources that all fail, before the edition is made of what there is
 REST = timedelta(seconds=30)
@@ -40,7 +33,6 @@ DECIDED = frozenset({
 })  # fmt: skip
 OPEN = (StationState.WAITING, StationState.RUNNING)
 ORDER = {station: place for place, station in enumerate(Station)}
-
 Told = Callable[[str], None]
 
 
@@ -98,140 +90,6 @@ class Due:
         return self.edition is not None and self.edition.state in DECIDED
 
 
-# planning -----------------------------------------------------------------------------------------------------------
-
-
-def plan(session: Session, now: datetime) -> None:
-    """
-    Bring the rows to what the cadences say: what is due soon, the last occurrence that is past, and what was missed.
-
-    A row that has ended stays as it is: a changed cadence moves only what is still to come, so that no date is begun
-    twice. Days between the last one known and the last one past were missed while no clock ran; they are written down.
-    """
-    for digest, cadence in every(session):
-        if cadence.paused_at is None:
-            _plan_one(session, digest, cadence, now)
-
-
-def _plan_one(session: Session, digest: DigestRow, cadence: CadenceRow, now: datetime) -> None:
-    known = _known(session, cadence, now)
-    wanted = _wanted(cadence, now, known)
-    kept = _forget(session, digest, cadence, known, wanted)
-    _let_go(session, digest, cadence, now, kept)
-    for one in wanted:
-        _move(session, digest, cadence, one)
-        for station, at in one.stations.items():
-            row = known.get((one.day, station))
-            if row is None:
-                session.add(_row(cadence, one.day, station, at))
-            elif row.state == StationState.WAITING and row.attempt == 0 and row.due_at != at:
-                row.due_at = at
-                session.add(row)
-    for one in _missed(cadence, now, known, wanted):
-        row = _row(cadence, one.day, Station.SEND, one.release_at)
-        _end(session, row, StationState.PASSED, MISSED, now)
-        skip_late(session, digest, one, MISSED, now)
-
-
-def _known(session: Session, cadence: CadenceRow, now: datetime) -> dict[tuple[date, str], StationRow]:
-    """The latest rows up to what is planned now; beyond it are those that a clock set far ahead made."""
-    planned = [one.day for one in _soon(cadence, now)]
-    last = max(planned, default=local_date(cadence, now) + 2 * ONE)
-    query = select(StationRow).where(StationRow.digest_id == cadence.digest_id, StationRow.kind == cadence.kind)
-    latest = query.where(StationRow.local_date <= last)
-    latest = latest.order_by(col(StationRow.local_date).desc()).limit(len(Station) * (MOST_MISSED + 4))
-    return {(row.local_date, row.station): row for row in session.exec(latest)}
-
-
-def _wanted(cadence: CadenceRow, now: datetime, known: Mapping[tuple[date, str], StationRow]) -> list[Occurrence]:
-    """
-    What is past and on record with its sending still open, or is the last one and not too late; what is due soon; the next
-    one whenever that is.
-    """
-    ended = {day for (day, station), row in known.items() if station == Station.SEND and row.state not in OPEN}
-    begun = {day for day, _ in known}
-    over = enumerate(islice(past(cadence, now), MOST_MISSED))
-    wanted = [
-        one for number, one in over
-        if one.day not in ended and (one.day in begun or (not number and now <= one.late_at))
-    ]  # fmt: skip
-    return [*wanted, *_soon(cadence, now)]
-
-
-def _soon(cadence: CadenceRow, now: datetime) -> Iterator[Occurrence]:
-    for number, one in enumerate(coming(cadence, now)):
-        if number and one.gather_at > now + AHEAD:
-            return
-        yield one
-
-
-def _move(session: Session, digest: DigestRow, cadence: CadenceRow, one: Occurrence) -> None:
-    """An edition that still waits follows its cadence: when it is due, until when editors may act, and what happens then."""
-    edition = records.edition_on(session, digest, one.day, one.kind)
-    if edition is None or edition.state in DECIDED:
-        return
-    edition.due_at, edition.deadline_at, edition.fallback = one.due_at, one.deadline_at, cadence.fallback
-    session.add(edition)
-
-
-def _missed(
-    cadence: CadenceRow, now: datetime, known: Mapping[tuple[date, str], StationRow], wanted: Sequence[Occurrence]
-) -> Iterator[Occurrence]:
-    for one in islice(past(cadence, now), MOST_MISSED):
-        if any((one.day, station) in known for station in Station):
-            return
-        if one not in wanted:
-            yield one
-
-
-def _forget(
-    session: Session,
-    digest: DigestRow,
-    cadence: CadenceRow,
-    known: Mapping[tuple[date, str], StationRow],
-    wanted: Sequence[Occurrence],
-) -> set[date]:
-    """
-    Take away what will not be: days that were changed or left out before anything of them began, or before they had an
-    edition; and of the others stations they have no more, behind which the next ones would wait. Returns the days kept.
-    """
-    stations_of = {one.day: one.stations for one in wanted}
-    kept = set(stations_of)
-    going: list[StationRow] = []
-    for day in {day for day, _ in known}:
-        rows = [row for (of, _), row in known.items() if of == day]
-        fresh = [row for row in rows if row.state == StationState.WAITING and row.attempt == 0]
-        if day in stations_of:
-            going += [row for row in fresh if row.station not in stations_of[day]]
-        elif len(fresh) == len(rows) or (
-            why_not(cadence, day) and records.edition_on(session, digest, day, cadence.kind) is None
-        ):
-            going += rows
-        else:
-            kept.add(day)
-    session.exec(delete(StationRow).where(col(StationRow.id).in_([row.id for row in going])))
-    return kept
-
-
-def _let_go(session: Session, digest: DigestRow, cadence: CadenceRow, now: datetime, kept: set[date]) -> None:
-    """Editions that wait on a day without stations, and will get none, are given to a person: nobody else sees to them."""
-    for edition in cadences.waiting(session, digest, cadence.kind):
-        assert edition.due_at is not None, "the cadence set it"
-        if edition.local_date in kept:
-            continue
-        if why := why_not(cadence, edition.local_date):
-            cadences.let_go(session, edition, f"It is not of the cadence any more: {why}.", now=now)
-        elif edition.due_at <= now:
-            cadences.let_go(session, edition, "Its hour went by while the cadence stood still.", now=now)
-
-
-def _row(cadence: CadenceRow, day: date, station: Station, at: datetime) -> StationRow:
-    return StationRow(digest_id=cadence.digest_id, kind=cadence.kind, local_date=day, station=station, due_at=at)
-
-
-# running ------------------------------------------------------------------------------------------------------------
-
-
 def due(session: Session, now: datetime) -> list[Due]:
     """The stations to run now, of each occurrence the first that has not ended. What is nearest to its readers goes first."""
     row = StationRow
@@ -285,7 +143,7 @@ def run(press: Press, one: Due, fence: int, *, clock: Callable[[], datetime], to
             if state == StationState.WAITING:
                 _wait(session, row, words, clock())
             else:
-                _end(session, row, state, words, clock())
+                end(session, row, state, words, clock())
             changed = words != one.row.words
     if words and changed:
         told(f"{one.words}: {words}")
@@ -297,7 +155,7 @@ def _wait(session: Session, row: StationRow, words: str, now: datetime) -> None:
     session.add(row)
 
 
-def _end(session: Session, row: StationRow, state: StationState, words: str, now: datetime) -> None:
+def end(session: Session, row: StationRow, state: StationState, words: str, now: datetime) -> None:
     row.state, row.words, row.ended_at = state, words, now
     session.add(row)
 
