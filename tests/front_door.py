@@ -30,6 +30,7 @@ SENDER = {
     "postal_address": "The Daily Example, 1 Press Street, 28001 Madrid", "zone": "Europe/Madrid",
 }  # fmt: skip
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+ANA, BEN = "ana@example.net", "ben@example.net"
 
 
 @dataclass
@@ -187,3 +188,13 @@ def hidden(page: str, name: str) -> str:
 def words(page: str) -> str:
     """A page as it is read."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])).split())
+
+
+def wish(house, digest=1):
+    """The one subscription there is to that digest."""
+    (one,) = [row for row in house.rows("subscription") if row.digest_id == digest]
+    return one
+
+
+def titles(answer):
+    return re.search(r"<title>([^<]*) ·", answer.text)[1]
