@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -25,6 +25,9 @@ SENDER = {
     "postal_address": "1 Press Street, 28001 Madrid", "zone": "Europe/Madrid", "channels": ["email"], "minimum": 1,
 }  # fmt: skip
 READERS = ("ana@example.net", "ben@example.net")
+SUNDAY = datetime(2025, 3, 9, 12, tzinfo=UTC)
+MONDAYS = [f"2025-03-10 {reader}" for reader in READERS]
+"""Who gets the edition of the day after it."""
 MOST = 10  # stations that follow at one moment
 MINUTE = timedelta(minutes=1)
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
+from digest.app import PALETTE
 from digest.database import writing
 from digest.deliveries import Share, open_mailing
 from digest.models import DigestRow, EditionRow, ProofRow
@@ -43,6 +44,18 @@ class Morning:
         return Share(
             channel=channel, transport="outbox", proof_id=proof_id, language=language, segment=segment, rule=rule
         )
+
+
+def founded(engine: Engine, **fields) -> None:
+    """A digest that has all it cannot be sent without."""
+    with writing(engine) as session:
+        session.add(
+            DigestRow(
+                slug="global", name="Global Morning", from_name="G", from_address="g@news.example.org",
+                reply_to="e@news.example.org", postal_address="1 Press Street", wordmark="Global", colours=PALETTE,
+                created_at=NOW, **fields,
+            )
+        )  # fmt: skip
 
 
 def morning(engine: Engine, variants: Iterable[tuple[str, str, str]] = (("email", "", "en"),)) -> Morning:

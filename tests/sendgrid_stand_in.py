@@ -24,6 +24,7 @@ from digest.settings import read_settings
 from digest.transports.sendgrid import SendGrid, open_transport
 from digest.values import Receipt
 from tests.newsroom import KEYS
+from tests.serving import serving
 
 KEY = "SG.test-key-of-nobody"
 SILENCE = 20.0  # seconds
@@ -268,26 +269,19 @@ def stand_in(identity: SSLContext | None = None) -> Iterator[StandIn]:
             return
 
     class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
         def handle_error(self, *args: object) -> None:
             return  # a client that was killed or reset, as tests do
 
     server = Server(("127.0.0.1", 0), Handler)
     if identity:
         server.socket = identity.wrap_socket(server.socket, server_side=True)
-    here.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield here
-    finally:
-        for transport in here.opened:
-            transport.close()
-        here.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with serving(server) as here.port:
+        try:
+            yield here
+        finally:
+            for transport in here.opened:
+                transport.close()
+            here.over.set()
 
 
 def work(url: str, host: str, mailing: int, lease: float = 30.0, most: int = 500, at_once: int = 4) -> None:

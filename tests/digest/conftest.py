@@ -1,13 +1,13 @@
 """A small web site on loopback, whose pages a test writes as it goes."""
 
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+from tests.serving import serving
 
 
 @dataclass
@@ -73,15 +73,5 @@ def site() -> Iterator[Site]:
         def log_message(self, *args: object) -> None:
             return
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        address_family = socket.AF_INET
-
-    server = Server(("127.0.0.1", 0), Handler)
-    here.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield here
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as here.port:
+        yield here

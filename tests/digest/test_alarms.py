@@ -20,11 +20,11 @@ from digest.alarms import Alarm, aged, beat, hush, is_well, look, taken, tried, 
 from digest.causes import Cause, Trouble
 from digest.database import reading, writing
 from digest.errors import NotReadyError, SettingsError
-from digest.models import AlarmRow, DigestRow, SenderRow
+from digest.models import AlarmRow, SenderRow
 from digest.posting import deliver_services
 from digest.press import Press
 from digest.settings import Settings, read_settings
-from tests.newsroom import KEYS, NOW
+from tests.newsroom import KEYS, NOW, founded
 from tests.receiver import receiver
 from tests.sinks.running import sink
 
@@ -43,14 +43,7 @@ def hook():
 
 @pytest.fixture
 def house(engine, tmp_path):
-    with writing(engine) as session:
-        session.add(
-            DigestRow(
-                slug="global", name="Global Morning", from_name="G", from_address="g@news.example.org", postal_address="1 Press Street",
-                reply_to="e@news.example.org", wordmark="Global", created_at=NOW,
-                colours={"ink": "#1b1d22", "soft": "#5d5a52", "line": "#e6e1d6", "sheet": "#fffdf9", "ground": "#f4f1ea", "accent": "#a3281b"},
-            )
-        )  # fmt: skip
+    founded(engine)
     return Press(settings=Settings(home=tmp_path), engine=engine, keys=KEYS)
 
 

@@ -19,7 +19,7 @@ from digest.posting import deliver_services
 from digest.press import Press, apply_deadline
 from digest.settings import Settings
 from digest.values import EditionState, Fallback, ServiceKind
-from tests.newsroom import KEYS, NOW
+from tests.newsroom import KEYS, NOW, founded
 
 EDITORS = ["ana@example.org", "ben@example.org"]
 DEADLINE = NOW + timedelta(minutes=45)
@@ -28,15 +28,7 @@ HEADLINES = ["Rail link opens", "Markets & <rivers> rise"]
 
 @pytest.fixture
 def house(engine, tmp_path):
-    with writing(engine) as session:
-        session.add(
-            DigestRow(
-                slug="global", name="Global Morning", zone="Europe/Madrid", from_name="G", from_address="g@news.example.org",
-                reply_to="e@news.example.org", wordmark="Global", postal_address="1 Press Street", created_at=NOW,
-                editors=EDITORS,
-                colours={"ink": "#1b1d22", "soft": "#5d5a52", "line": "#e6e1d6", "sheet": "#fffdf9", "ground": "#f4f1ea", "accent": "#a3281b"},
-            )
-        )  # fmt: skip
+    founded(engine, zone="Europe/Madrid", editors=EDITORS)
     return Press(settings=Settings(home=tmp_path / "a home"), engine=engine, keys=KEYS)
 
 

@@ -85,12 +85,7 @@ def test_proof_ends_every_doubt_and_every_wrong_belief(sqlite_engine, state, kin
 
 
 def test_an_unconfirmed_delivery_is_accepted_by_an_event_and_no_longer_a_persons_to_decide(engine):
-    house = morning(engine)
-    readers(engine, 3)
-    mailing = opened(engine, house)
-    batch = claim(engine, owner="gone", now=NOW, lease=60, transports=["outbox"], keys=KEYS)
-    mark(engine, batch, [one.number for one in batch.recipients], now=NOW)
-    recover(engine, now=NOW + timedelta(minutes=5), provers={}, keys=KEYS)
+    mailing = unconfirmed(engine)
     assert states(engine) == ["ambiguous"] * 3
     assert told(engine, event(1, "processed"), event(2, "deferred", reason="450 later")).moved == 2
     assert states(engine) == ["accepted", "accepted", "ambiguous"]
@@ -151,14 +146,20 @@ def test_a_worker_that_marks_one_by_one_keeps_its_batch(engine):
     assert states(engine) == ["accepted", "delivered", "accepted"]
 
 
-def resent(engine):
-    """Three deliveries that a crash left unconfirmed, and a person had queued again."""
+def unconfirmed(engine):
+    """Three deliveries that a crash left unconfirmed."""
     house = morning(engine)
     readers(engine, 3)
     mailing = opened(engine, house)
     batch = claim(engine, owner="gone", now=NOW, lease=60, transports=["outbox"], keys=KEYS)
     mark(engine, batch, [one.number for one in batch.recipients], now=NOW)
     recover(engine, now=NOW + timedelta(minutes=5), provers={}, keys=KEYS)
+    return mailing
+
+
+def resent(engine):
+    """They, and a person had them queued again."""
+    mailing = unconfirmed(engine)
     assert decide(engine, mailing, "resend", now=NOW) == 3
     return mailing
 

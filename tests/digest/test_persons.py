@@ -79,16 +79,22 @@ def bytes_of(folder: Path):
     return b"".join(file.read_bytes() for file in files_of(folder))
 
 
-# everything held ----------------------------------------------------------------------------------------------------
-
-
-def test_everything_held_of_somebody_is_handed_out(house, tmp_path):
+def wilhelmina_told_of(house, tmp_path):
+    """A mailing sent to three and to her, and an event of hers; with her row and her delivery."""
     edition = morning(house.engine)
     readers(house.engine, 3)
     bring(house, tmp_path)
     mailing = sent(house, edition)
     row, delivery = wilhelminas(house.engine)
     told(house.engine, mailing, delivery.number, row.email_hash.hex())
+    return mailing, row, delivery
+
+
+# everything held ----------------------------------------------------------------------------------------------------
+
+
+def test_everything_held_of_somebody_is_handed_out(house, tmp_path):
+    mailing, row, delivery = wilhelmina_told_of(house, tmp_path)
     told(house.engine, None, None, row.email_hash.hex(), reason="heard by address alone")
     told(house.engine, mailing, 1, "another")
     found = json.loads(json.dumps(persons.everything_of(house, "WILHELMINA.quist@example.net", now=NOW), default=str))
@@ -179,12 +185,7 @@ def _house_in(home: Path) -> Press:
 
 
 def test_rows_are_gone_the_books_balance_and_the_address_stays_suppressed(house, tmp_path):
-    edition = morning(house.engine)
-    readers(house.engine, 3)
-    bring(house, tmp_path)
-    mailing = sent(house, edition)
-    row, delivery = wilhelminas(house.engine)
-    told(house.engine, mailing, delivery.number, row.email_hash.hex())
+    mailing, row, delivery = wilhelmina_told_of(house, tmp_path)
     before = balance_of(house.engine, mailing)
     persons.erase(house, ADDRESS, who="ana", now=NOW)
     with house.engine.connect() as connection:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 import time
 from collections import Counter
 from datetime import timedelta
@@ -19,6 +18,7 @@ from digest.web.forms import form_token
 from subscribers.addresses import normalise
 from subscribers.tokens import address_hash
 from tests.front_door import ANA, BEN, hidden, opened, path_in, titles, wish, words
+from tests.serving import serving
 
 # the whole path -----------------------------------------------------------------------------------------------------
 
@@ -334,10 +334,8 @@ def verifier():
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}", heard
-    server.shutdown()
-    server.server_close()
+    with serving(server) as port:
+        yield f"127.0.0.1:{port}", heard
 
 
 def test_a_captcha_is_verified_where_the_settings_say_and_fails_closed(tmp_path, verifier):

@@ -1,6 +1,6 @@
 """The stations of an edition's day, over mornings that go as planned and mornings that do not; the clock is the test's."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -11,22 +11,7 @@ from digest.leading import LostError, as_leader, lead
 from digest.models import EditionRow
 from digest.posting import deliver_services
 from digest.values import EditionState, StationState
-from tests.mornings import MINUTE, READERS, newsroom
-
-SUNDAY = datetime(2025, 3, 9, 12, tzinfo=UTC)
-MONDAYS = [f"2025-03-10 {reader}" for reader in READERS]
-
-
-@pytest.fixture
-def room(tmp_path):
-    return newsroom(tmp_path / "home", f"sqlite:///{tmp_path / 'digest.sqlite'}", SUNDAY)
-
-
-@pytest.fixture
-def daily(room):
-    """It appears every day at seven in Madrid; what nobody has read by a quarter to seven is sent."""
-    room.schedule(at="07:00", zone="Europe/Madrid", fallback="send")
-    return room
+from tests.mornings import MINUTE, MONDAYS, SUNDAY, newsroom
 
 
 @pytest.fixture

@@ -1,28 +1,13 @@
 """Editions beside their stations: reopened, made or sent by hand, or left by a cadence that was changed. None is forgotten."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from digest import cadences, digests, press
 from digest.database import reading
 from digest.gathering import gather
-from tests.mornings import READERS, moment, newsroom
-
-SUNDAY = datetime(2025, 3, 9, 12, tzinfo=UTC)
-MONDAYS = [f"2025-03-10 {reader}" for reader in READERS]
-
-
-@pytest.fixture
-def room(tmp_path):
-    return newsroom(tmp_path / "home", f"sqlite:///{tmp_path / 'digest.sqlite'}", SUNDAY)
-
-
-@pytest.fixture
-def daily(room):
-    room.schedule(at="07:00", zone="Europe/Madrid", fallback="send")
-    return room
-
+from tests.mornings import MONDAYS, moment
 
 # by hand ------------------------------------------------------------------------------------------------------------
 
