@@ -1,4 +1,4 @@
-"""The words of the line, from sources to readers, and of what came back; what they do is in digest.commands.morning."""
+"""The words of the line, from sources to readers, and of what came back; what they do is in digest.commands.morning and beside it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +19,9 @@ def demo(
     Gathers, picks, approves by the deadline's fallback and delivers to 200 sample readers. Run it twice: nobody gets a
     second copy.
     """
-    from digest.commands import morning
+    from digest.commands import demo as sample
 
-    morning.demo(folder, quiet=door.quiet)
+    sample.demo(folder, quiet=door.quiet)
 
 
 def gather(

@@ -1,4 +1,4 @@
-"""The words of `digest schedule`; what they do is in digest.commands.schedule."""
+"""The words of `digest schedule`; what they do is in digest.commands.schedule and digest.commands.forecast."""
 
 from pathlib import Path
 from typing import Annotated
@@ -135,9 +135,9 @@ def upcoming(
     as_json: Json = False,
 ) -> None:
     """What comes next, clock changes and dates left out included. Example: digest schedule next global 30"""
-    from digest.commands import schedule
+    from digest.commands import forecast
 
-    schedule.upcoming(door.home, digest, count, kind=kind, as_json=as_json)
+    forecast.upcoming(door.home, digest, count, kind=kind, as_json=as_json)
 
 
 @app.command()
@@ -154,6 +154,6 @@ def simulate(
 
     Example: digest schedule simulate global --from 2027-03-26 --days 4 --zone Europe/Madrid --zone America/New_York
     """
-    from digest.commands import schedule
+    from digest.commands import forecast
 
-    schedule.simulate(door.home, digest, kind=kind, start=start, days=days, zones=zone or [], as_json=as_json)
+    forecast.simulate(door.home, digest, kind=kind, start=start, days=days, zones=zone or [], as_json=as_json)
