@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -14,22 +13,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from digest import digests
-from digest.bearers import Bearer, bearer_of, use
 from digest.database import reading, writing
-from digest.delivery_ids import delivery_token
 from digest.errors import NotReadyError
 from digest.handover import outbox_only
 from digest.languages import Words, message
-from digest.models import AuditRow, DigestRow, EditionRow, MailingRow, ServiceRow, SubscriberRow
+from digest.models import AuditRow, DigestRow, EditionRow, MailingRow
 from digest.values import Digest, ServiceKind
-from digest.web.agreeing import PERSONAL, kept_consent, tracking_wording
 from digest.web.captcha import passes
 from digest.web.forms import OLDEST, YOUNGEST, Form, FormBody, JsonBody, first, form_token, read_form_token
 from digest.web.guard import POLICY
 from digest.web.pages import Pages, zone_choices
-from subscribers import consents, signup
+from subscribers import signup
 from subscribers.addresses import Address, normalise
-from subscribers.signup import Asked, Limits, MessageWanted, Wording
+from subscribers.signup import Asked, Limits, Wording
 from subscribers.zones import zones
 
 log = logging.getLogger(__name__)
@@ -96,14 +92,6 @@ def routes(pages: Pages) -> APIRouter:
     @router.options("/api/signup")
     def may_call(request: Request) -> Response:
         return Response(status_code=204, headers=joining.leave_to(request))
-
-    @router.api_route("/confirm/{token}", methods=["GET", "HEAD"])
-    def asked(request: Request, token: str) -> Response:
-        return joining.asked(request, token)
-
-    @router.post("/confirm/{token}")
-    def confirm(request: Request, token: str, form: FormBody) -> Response:
-        return joining.confirm(request, token, form)
 
     return router
 
@@ -289,104 +277,6 @@ class Joining:
                 "is over. If they are true, raise DIGEST_SIGNUP_BRAKE.", limits.brake,
             )  # fmt: skip
         return answer
-
-    # the mailbox's word -----------------------------------------------------------------------------------------------
-
-    @property
-    def _kept(self) -> timedelta:
-        return timedelta(days=self.pages.press.settings.signup_days)
-
-    def asked(self, request: Request, token: str) -> Response:
-        press = self.pages.press
-        with reading(press.engine) as session:
-            bearer = bearer_of(session.connection(), press.keys, token, purpose=ServiceKind.CONFIRM)
-            now, kept = self.pages.clock(), self._kept
-            waiting = signup.pending(session.connection(), bearer.email_hash, now=now, kept=kept) if bearer else []
-            rows = [session.get_one(DigestRow, one) for one in waiting]
-        if bearer is None or not (waiting or bearer.subscriber):
-            return self.pages.unknown(request)
-        if not waiting:
-            return self._welcome(request, bearer)
-        digest = next((row for row in rows if row.id == bearer.digest), rows[0])
-        language = self.pages.asked_language(request, digest.language)
-        shown = digests.digest_value(digest)
-        return self.pages.show(
-            "confirm", language, shown, email=bearer.email, digests=rows,
-            tracking=self._tracking(shown, language).words if press.settings.tracking == PERSONAL else "",
-            action=self.pages.here(press.links.confirm(token)),
-        )  # fmt: skip
-
-    def confirm(self, request: Request, token: str, form: Form) -> Response:
-        """What the page showed becomes true, and nothing that was asked for since."""
-        press, now = self.pages.press, self.pages.clock()
-        with reading(press.engine) as session:
-            bearer = bearer_of(session.connection(), press.keys, token, purpose=ServiceKind.CONFIRM)
-        if bearer is None:
-            return self.pages.unknown(request)
-        shown = {int(one) for one in form.get("digest", []) if one.isascii() and one.isdecimal() and len(one) < 10}  # noqa: PLR2004
-        language = self.pages.asked_language(request, "")
-        welcome = self._welcome_proof(bearer, language)
-        with writing(press.engine) as session:
-            connection = session.connection()
-            wanted = shown or {bearer.digest}
-            made = signup.confirm(
-                connection, bearer.email_hash, wanted, proof=bearer.proof, now=now, kept=self._kept
-            )  # fmt: skip
-            if made is not None:
-                use(connection, bearer, subscriber=made.subscriber_id, now=now)
-                if press.settings.tracking == PERSONAL and first(form, "tracked") == "on":
-                    self._agree(session, bearer, made.subscriber_id, language)
-                bearer = replace(bearer, subscriber=made.subscriber_id)
-                if welcome is not None:
-                    person = session.get_one(SubscriberRow, made.subscriber_id)
-                    press.services.open(session, _welcome_to(person, bearer.digest), welcome, now=now)
-        if made is None and not bearer.subscriber:
-            return self.pages.unknown(request)
-        return self._welcome(request, bearer)
-
-    def _tracking(self, digest: Digest, language: str) -> Wording:
-        return tracking_wording(self.pages, digest, self.pages.words(language))
-
-    def _agree(self, session: Session, bearer: Bearer, subscriber: int, language: str) -> None:
-        """Whoever holds the mailbox agrees to be counted. A form that anybody can fill in for them does not ask that."""
-        digest, now = session.get_one(DigestRow, bearer.digest), self.pages.clock()
-        wording = self._tracking(digests.digest_value(digest), language or digest.language)
-        consent = kept_consent(session, wording, source="confirmation page", proof=bearer.proof, now=now)
-        consents.agree(session.connection(), subscriber, consent, now=now)
-
-    def _welcome_proof(self, bearer: Bearer, language: str) -> int | None:
-        press = self.pages.press
-        if not press.settings.welcome:
-            return None
-        with reading(press.engine) as session:
-            spoken = language or session.get_one(DigestRow, bearer.digest).language
-        return press.services.proof_id(ServiceKind.WELCOME, bearer.digest, spoken, now=self.pages.clock())
-
-    def _welcome(self, request: Request, bearer: Bearer) -> Response:
-        press = self.pages.press
-        with reading(press.engine) as session:
-            row = session.get_one(DigestRow, bearer.digest)
-            person = session.get(SubscriberRow, bearer.subscriber)
-            latest = latest_page(self.pages, session, row)
-            query = select(ServiceRow.mailing_id).where(
-                ServiceRow.subscriber_id == bearer.subscriber, ServiceRow.kind == ServiceKind.WELCOME
-            )
-            mailing = session.exec(query.order_by(col(ServiceRow.mailing_id).desc())).first()
-        if person is None:
-            return self.pages.unknown(request)
-        token = delivery_token(press.keys, mailing, 1) if mailing is not None else ""
-        link = self.pages.here(press.links.preferences(token)) if token else ""
-        return self.pages.show(
-            "welcome", self.pages.asked_language(request, person.language), digests.digest_value(row),
-            email=person.email, names=row.name, latest=latest, preferences=link,
-        )  # fmt: skip
-
-
-def _welcome_to(person: SubscriberRow, digest: int) -> MessageWanted:
-    return MessageWanted(
-        kind=ServiceKind.WELCOME, email=person.email, email_hash=person.email_hash, digest_id=digest,
-        language=person.language, subscriber_id=person.id,
-    )  # fmt: skip
 
 
 def latest_page(pages: Pages, session: Session, digest: DigestRow) -> str:
