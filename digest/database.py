@@ -23,7 +23,7 @@ from digest import precedence
 from digest.errors import StorageError
 
 T = TypeVar("T")
-REVISION = "0012"
+REVISION = "0013"
 """The newest migration; a test compares it with the folder."""
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -152,6 +152,10 @@ HOLDINGS: Mapping[str, Holding] = {
     "wording": Holding(what="words that were agreed to", other="version words since"),
     "segment": Holding(what="saved rules", other="id name rule description updated_at"),
     "import_run": Holding(what="how far an import has come", other="key began_at lines counts"),
+    "import_block": Holding(
+        what="whom an import has met", other="key lines refused", until="the import is finished, or broken off for 30 days",
+        personal={"met": "half of each address's keyed hash, to see who stands in a file twice"},
+    ),
     "digest": Holding(
         what="digests, their senders and editors", since="created_at", whose="editors",
         until="while they are named",

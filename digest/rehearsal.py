@@ -33,8 +33,8 @@ LONGEST = 60 * 60 * 48
 """Seconds after the hour that the last wave may be: a date lasts fifty hours around the earth."""
 
 LEFT_BEHIND = frozenset({
-    "batch", "delivery", "event", "leader", "mailing", "sender", "service", "signup", "signup_count", "station", "import_run", "audit",
-    "deed", "tally", "told_once", "alarm", "alarm_quiet",
+    "batch", "delivery", "event", "leader", "mailing", "sender", "service", "signup", "signup_count", "station", "import_run",
+    "import_block", "audit", "deed", "tally", "told_once", "alarm", "alarm_quiet",
 })  # fmt: skip
 """What was, is being, or came back from being sent is the real house's alone."""
 

@@ -16,11 +16,13 @@ from digest.models import EventRow
 from digest.settings import Settings
 from digest.values import ServiceKind
 
-SIGNUPS, COUNTS, SERVICES, EVENTS, DEEDS, ONCE = (
-    EventRow.metadata.tables[name] for name in ("signup", "signup_count", "service", "event", "deed", "told_once")
+SIGNUPS, COUNTS, SERVICES, EVENTS, DEEDS, ONCE, IMPORTS = (
+    EventRow.metadata.tables[name]
+    for name in ("signup", "signup_count", "service", "event", "deed", "told_once", "import_run")
 )
 SOME = 500  # rows of one transaction
 TOLD = timedelta(days=3)  # longer than a provider tries to tell the same again
+BROKEN_OFF = timedelta(days=30)  # after that an import begins anew
 WINDOW = timedelta(days=1)
 """The longest that anything is counted for: once a mailbox in 24 hours."""
 
@@ -67,6 +69,8 @@ def sweeps(settings: Settings, now: datetime) -> list[Sweep]:
         # counts by the day, and an edition's, were added up when these were written, and stay
         Sweep(name="who opened and clicked", table=DEEDS, kept=deeds, over=DEEDS.c.at < (now - deeds).timestamp()),
         Sweep(name="opens and clicks told once", table=ONCE, kept=TOLD, over=ONCE.c.heard_at < (now - TOLD).timestamp()),
+        # whom they met goes with them
+        Sweep(name="imports broken off", table=IMPORTS, kept=BROKEN_OFF, over=IMPORTS.c.began_at < now - BROKEN_OFF),
     ]  # fmt: skip
 
 

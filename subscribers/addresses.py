@@ -49,7 +49,12 @@ def normalise(address: str) -> Address:
     mailbox = f"{local}@{ascii_domain(domain)}"
     if len(mailbox.encode()) > LONGEST or len(local.encode()) > LONGEST_LOCAL:
         raise ValueError(f"an address has at most {LONGEST} bytes, {LONGEST_LOCAL} of them before the @")
-    return Address(given, mailbox, mailbox.translate(_ASCII_LOWER))
+    return Address(given, mailbox, _lower(mailbox))
+
+
+def _lower(text: str) -> str:
+    """ASCII letters alone; of plain ASCII `lower` does no more, in a tenth of the time."""
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 @lru_cache(maxsize=4096)
@@ -60,7 +65,7 @@ def ascii_domain(domain: str) -> str:
     Raises:
         ValueError: it is no domain that mail could be sent to.
     """
-    lower = domain.translate(_ASCII_LOWER)
+    lower = _lower(domain)
     if "xn--" not in lower and _PLAIN_DOMAIN.fullmatch(lower):
         return lower
     import idna  # its tables cost more to load than most imports of addresses need

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -11,17 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine
 
+from subscribers.bookmarks import Block, Bookmark, Met
 from subscribers.files import ImportRefusedError, TextFile
 from subscribers.keeping import Keeper, Terms, hashed, merged
-from subscribers.models import SubscriberRow
 from subscribers.outfiles import row_writer, written_aside
 from subscribers.sheets import Entry, Hints, Refused, Sheet
 from subscribers.tokens import Keys
-
-RUNS = SubscriberRow.metadata.tables["import_run"]
 
 BLOCK = 5000  # readers in one transaction
 NAMED = 200  # refused lines, and people met twice, that a report names one by one
@@ -110,21 +107,25 @@ def import_csv(
     with ExitStack() as open_now:
         connection = open_now.enter_context(engine.connect())
         open_now.enter_context(_roomy(connection))
-        entries = sheet.entries(open_now.enter_context(file.opened()))
-        sorter = _Sorter(keys, open_now.enter_context(closing(_Met())), report)
+        text = open_now.enter_context(file.opened())
+        sorter = _Sorter(keys, open_now.enter_context(closing(_Book())), report)
         if report_file:
             sorter.write_refused = open_now.enter_context(_refused_lines(report_file, sheet))
-        bookmark = _Bookmark.of(connection, _key(file, terms, hints), now, dry_run=dry_run)
+        bookmark = Bookmark.of(connection, _key(file, terms, hints), now, dry_run=dry_run)
         report.resumed_at = bookmark.lines
         keeper = Keeper(connection, terms, bookmark.began_at)
         keeper.counts |= bookmark.counts
+        before = 0
+        for done in bookmark.blocks():
+            sorter.recall(done, sheet.refused_again(text, done.refused, after=before, until=done.lines))
+            before = done.lines
+        entries = sheet.entries(text, after=before)
         while lines := list(islice(entries, block)):
-            readers, last = sorter.readers_of(lines), lines[-1][1]
-            if last > bookmark.lines:
-                keeper.write(merged(one for one in readers if one["line"] > bookmark.lines))
-                bookmark.move(last, keeper.counts)
+            readers, done = sorter.readers_of(lines)
+            keeper.write(merged(readers))
+            bookmark.move(done, keeper.counts)
             if told:
-                told(last, max(file.lines, last))
+                told(done.lines, max(file.lines, done.lines))
         bookmark.remove()
     for name, number in keeper.counts.items():
         setattr(report, name, number)
@@ -139,25 +140,38 @@ class _Sorter:
     """Puts down what is refused and who was met before, and hands on the readers."""
 
     keys: Keys
-    met: "_Met"
+    book: "_Book"
     report: ImportReport
     write_refused: Callable[[Refused], None] = lambda _: None
 
-    def readers_of(self, block: Sequence[Entry]) -> list[dict[str, Any]]:
-        """Each with its `email_hash`, its `line`, and whether it was met `again`, and so counted before."""
-        readers, counted = [], max(block[0][0] - 1, self.report.resumed_at)
-        for line, _, found in block:
+    def readers_of(self, lines: Sequence[Entry]) -> tuple[list[dict[str, Any]], Block]:
+        """Each with its `email_hash`, its `line`, and whether it was met `again`, and so counted before; and all that was met."""
+        readers, refused, begins = [], [], lines[0][0]
+        for first, last, found in lines:
             if isinstance(found, Refused):
+                refused.append((first, last))
                 self._refuse(found)
             else:
-                readers.append(hashed(self.keys, found, line))
-        for reader, first in zip(readers, self.met.first_lines(readers), strict=True):
-            reader["again"] = first <= counted
-            if first != reader["line"]:
+                readers.append(hashed(self.keys, found, first))
+        met = [(int.from_bytes(one["email_hash"][:8], "big", signed=True), one["line"]) for one in readers]
+        for reader, first in zip(readers, self._first_lines(met), strict=True):
+            reader["again"] = first < begins
+        return readers, Block(lines=lines[-1][1], met=met, refused=refused)
+
+    def recall(self, done: Block, refused: Iterable[Refused]) -> None:
+        """Put down once more what an earlier run met in a block."""
+        self._first_lines(done.met)
+        for one in refused:
+            self._refuse(one)
+
+    def _first_lines(self, met: Met) -> list[int]:
+        firsts = self.book.first_lines(met)
+        for (_, line), first in zip(met, firsts, strict=True):
+            if first != line:
                 self.report.twice += 1
                 if len(self.report.repeats) < NAMED:
-                    self.report.repeats.append(Repeat(line=reader["line"], first=first))
-        return readers
+                    self.report.repeats.append(Repeat(line=line, first=first))
+        return firsts
 
     def _refuse(self, refused: Refused) -> None:
         self.write_refused(refused)
@@ -166,7 +180,7 @@ class _Sorter:
             self.report.refused.append(replace(refused, cells=()))
 
 
-class _Met:
+class _Book:
     """Who was met in this file, and in which line; in a file of its own beyond some megabytes, gone when we are."""
 
     def __init__(self) -> None:
@@ -175,16 +189,15 @@ class _Met:
             self._book.execute(line)
         self._book.execute("CREATE TABLE met (person INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
 
-    def first_lines(self, readers: Sequence[dict[str, Any]]) -> list[int]:
-        """The line each was first met in, which may be this one. Half of the keyed hash tells them apart."""
-        people = [(int.from_bytes(reader["email_hash"][:8], "big", signed=True), reader["line"]) for reader in readers]
-        asked = json.dumps([person for person, _ in people])
+    def first_lines(self, met: Met) -> list[int]:
+        """The line each person was first met in, which may be this one."""
+        asked = json.dumps([person for person, _ in met])
         try:
             self._book.execute("BEGIN")
             query = "SELECT person, line FROM met WHERE person IN (SELECT value FROM json_each(?))"
             known = dict(self._book.execute(query, (asked,)))
-            lines = [known.setdefault(person, line) for person, line in people]
-            self._book.executemany("INSERT OR IGNORE INTO met VALUES (?, ?)", people)
+            lines = [known.setdefault(person, line) for person, line in met]
+            self._book.executemany("INSERT OR IGNORE INTO met VALUES (?, ?)", met)
             self._book.execute("COMMIT")
         except sqlite3.Error as error:
             raise ImportRefusedError(
@@ -203,57 +216,6 @@ def _refused_lines(path: Path, sheet: Sheet) -> Iterator[Callable[[Refused], Non
         write = row_writer(out)
         write(["line", "column", "reason", *sheet.given])
         yield lambda one: write([str(one.line), one.column, one.reason, *one.cells])
-
-
-# how far it has come ------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True, kw_only=True)
-class _Bookmark:
-    """How far an import is, and what it has counted; kept with the rows themselves, so that no kill comes between."""
-
-    connection: Connection
-    key: bytes
-    began_at: datetime
-    lines: int
-    counts: Mapping[str, int]
-    dry_run: bool
-
-    @classmethod
-    def of(cls, connection: Connection, key: bytes, now: datetime, *, dry_run: bool) -> "_Bookmark":
-        began_at, lines, counts = now, 0, dict[str, int]()
-        if not dry_run:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            begun = {"key": key, "began_at": now, "lines": 0, "counts": {}}
-            connection.execute(insert(RUNS).values(begun).on_conflict_do_nothing())
-            query = select(RUNS.c.began_at, RUNS.c.lines, RUNS.c.counts).where(RUNS.c.key == key)
-            began_at, lines, counts = connection.execute(query).one()
-            connection.commit()
-        return cls(
-            connection=connection, key=key, began_at=began_at, lines=lines, counts=counts, dry_run=dry_run
-        )  # fmt: skip
-
-    def move(self, lines: int, counts: Mapping[str, int]) -> None:
-        """
-        Keep what was written since, and that the file is done up to this line; a dry run lets all of it go.
-
-        Raises:
-            ImportRefusedError: the bookmark was moved by somebody else.
-        """
-        if self.dry_run:
-            self.connection.rollback()
-        else:
-            mine = (RUNS.c.key == self.key, RUNS.c.lines == self.lines)
-            moved = self.connection.execute(RUNS.update().where(*mine).values(lines=lines, counts=dict(counts)))
-            if moved.rowcount != 1:
-                raise ImportRefusedError("the same import is under way in another process: let that one finish.")
-            self.connection.commit()
-        self.lines = lines
-
-    def remove(self) -> None:
-        if not self.dry_run:
-            self.connection.execute(RUNS.delete().where(RUNS.c.key == self.key))
-            self.connection.commit()
 
 
 def _key(file: TextFile, terms: Terms, hints: Hints) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -228,3 +228,22 @@ class ImportRow(SQLModel, table=True):
     began_at: datetime
     lines: int
     counts: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class ImportBlockRow(SQLModel, table=True):
+    """
+    What one block of such an import met, up to and with the line `lines`; gone with the import, so that a later block finds
+    all before it without reading the file for them again.
+
+    `met`: for each reader half of the keyed hash and the line. `refused`: the first and the last line of what was refused.
+    Both are pairs of signed 64-bit numbers, little-endian.
+    """
+
+    __tablename__ = "import_block"
+
+    key: bytes = Field(
+        sa_column=Column(LargeBinary(16), ForeignKey("import_run.key", ondelete="CASCADE"), primary_key=True)
+    )
+    lines: int = Field(primary_key=True)
+    met: bytes
+    refused: bytes

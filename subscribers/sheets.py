@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 from typing import IO, Any
 
@@ -122,23 +123,42 @@ class Sheet:
         """The sheet as if it had no other column, so that nothing else in it can be wrong."""
         return replace(self, ours=tuple(one if one == name else "" for one in self.ours), standing="")
 
-    def entries(self, file: IO[str]) -> Iterator[Entry]:
-        """Each reader or refused line of an opened file. Lines without anything in them are passed over."""
-        for first, last, text in self._records(file):
-            if first <= self.begins_after or not text.strip():
-                continue
-            try:
-                reader = self._reader(text)
-            except BadFieldError as error:
-                refused = Refused(line=first, column=error.column, reason=error.reason, cells=self._cells(text))
-                yield first, last, refused
-            else:
-                if reader:
-                    yield first, last, reader
+    def entries(self, file: IO[str], *, after: int = 0) -> Iterator[Entry]:
+        """
+        Each reader or refused line of an opened file. Lines without anything in them are passed over.
 
-    def _records(self, file: IO[str]) -> Iterator[tuple[int, int, str]]:
+        `after`: so many lines of the file were read already.
+        """
+        for first, last, text in self._records(file, after):
+            if first > self.begins_after and text.strip() and (found := self._found(first, text)):
+                yield first, last, found
+
+    def refused_again(
+        self, file: IO[str], places: Iterable[tuple[int, int]], *, after: int, until: int
+    ) -> Iterator[Refused]:
+        """
+        Of lines that `entries` gave before only the refused ones: `places` are the first and the last line of each.
+
+        No other is looked into. The file was read up to and with the line `after`, and then is up to `until`.
+        """
+        lines, number = _Lines(file), after
+        for first, last in places:
+            deque(islice(lines, first - 1 - number), maxlen=0)
+            found = self._found(first, "".join(islice(lines, last - first + 1)))
+            number = last
+            if isinstance(found, Refused):
+                yield found
+        deque(islice(lines, until - number), maxlen=0)
+
+    def _found(self, line: int, text: str) -> dict[str, Any] | Refused:
+        try:
+            return self._reader(text)
+        except BadFieldError as error:
+            return Refused(line=line, column=error.column, reason=error.reason, cells=self._cells(text))
+
+    def _records(self, file: IO[str], number: int) -> Iterator[tuple[int, int, str]]:
         """Numbered lines; one with a quote that is still open goes on over the next ones."""
-        lines, number = _Lines(file), 0
+        lines = _Lines(file)
         for line in lines:
             number += 1
             further = self._further(line, lines) if '"' in line else 0
@@ -165,7 +185,7 @@ class Sheet:
         return 0
 
     def _is_reader(self, line: str) -> bool:
-        cells = _split(line, self.divider) if "@" in line else []
+        cells = _split(line, self.divider) if "@" in line else ()
         return len(cells) == len(self.ours) and _is_address(cells[self.ours.index("email")])
 
     def _is_whole(self, text: str) -> bool:
@@ -177,16 +197,16 @@ class Sheet:
             raise BadFieldError("", f"the line is longer than {LONGEST_LINE} characters")
         if not text.isascii() and UNREADABLE in text:
             raise BadFieldError("", f"the line holds bytes that are no text in {self.encoding}")
-        values = _split(text, self.divider) if '"' in text else text.rstrip("\n").split(self.divider)
+        values: Sequence[str] = _split(text, self.divider) if '"' in text else text.rstrip("\n").split(self.divider)
         if not values:
             raise BadFieldError("", "a quote is opened and not closed, or closed inside a field")
         if len(values) > len(self.ours) and any(value.strip() for value in values[len(self.ours) :]):
             raise BadFieldError("", f"{len(values)} fields where there are {len(self.ours)} columns")
         if "\0" in text:
             raise BadFieldError(self._column_of_zero(values), "holds a NUL byte")
-        cells = (value.strip() for value in values)
+        cells = map(str.strip, values)
         if "'" in text:
-            cells = (as_it_was(cell) for cell in cells)
+            cells = map(as_it_was, cells)
         given = {name: cell for name, cell in zip(self.ours, cells, strict=False) if name and cell}
         return self._standing(checked(given)) if given or any(map(str.strip, values)) else {}
 
@@ -196,8 +216,9 @@ class Sheet:
             reader.setdefault("suppressed", "bounce")
         if self.standing and self.standing not in WORSE:
             reader.setdefault("suppressed", self.standing)
-        said = reader.get("status", "left" if "left_at" in reader else "active")
-        status = max(said, self.standing if self.standing in WORSE else said, key=WORSE.index)
+        status = reader.get("status", "left" if "left_at" in reader else "active")
+        if self.standing in WORSE:
+            status = max(status, self.standing, key=WORSE.index)
         if status != "active":
             reader["status"] = status
         for wish in reader.get("subscriptions", ()):
@@ -244,12 +265,13 @@ class _Lines:
         return line
 
 
-def _split(text: str, divider: str) -> list[str]:
+@lru_cache(maxsize=1)  # where a quote stands the same line is asked for twice
+def _split(text: str, divider: str) -> tuple[str, ...]:
     """The cells of a line; none, if its quotes make no sense."""
     try:
-        return next(csv.reader([text.rstrip("\n")], delimiter=divider, strict=True))
+        return tuple(next(csv.reader([text.rstrip("\n")], delimiter=divider, strict=True)))
     except csv.Error:
-        return []
+        return ()
 
 
 def _is_open(text: str, divider: str) -> bool:

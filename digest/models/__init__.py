@@ -10,6 +10,7 @@ from subscribers.models import (  # one metadata holds every table of the house
     ActivityRow,
     CountRow,
     DeedRow,
+    ImportBlockRow,
     ImportRow,
     SegmentRow,
     SignupRow,
@@ -23,8 +24,8 @@ from subscribers.models import (  # one metadata holds every table of the house
 
 __all__ = [
     "ActivityRow", "AlarmRow", "AuditRow", "BatchRow", "CadenceRow", "ClusterRow", "CountRow", "DeedRow", "DeliveryRow",
-    "DigestRow", "EditionRow", "EditionVersionRow", "EventRow", "ImportRow", "LeaderRow", "LinkRow", "MailingRow", "OnceRow",
-    "ProofRow", "QuietRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow", "SourceRow", "StationRow",
-    "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow", "TallyRow", "TopicRow",
-    "TrackingConsentRow", "WordingRow",
+    "DigestRow", "EditionRow", "EditionVersionRow", "EventRow", "ImportBlockRow", "ImportRow", "LeaderRow", "LinkRow",
+    "MailingRow", "OnceRow", "ProofRow", "QuietRow", "SegmentRow", "SenderRow", "ServiceRow", "SignupRow", "SlotRow",
+    "SourceRow", "StationRow", "StoryRow", "SubscriberRow", "SubscriberTopicRow", "SubscriptionRow", "SuppressionRow",
+    "TallyRow", "TopicRow", "TrackingConsentRow", "WordingRow",
 ]  # fmt: skip

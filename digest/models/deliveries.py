@@ -27,6 +27,7 @@ class MailingRow(SQLModel, table=True):
     __tablename__ = "mailing"
     __table_args__ = (
         UniqueConstraint("edition_id", name="uq_mailing_edition"),
+        Index("ix_mailing_kind", "kind", "state"),  # every second somebody asks which service messages are under way
         one_of("state", tuple(MailingState)),
         one_of("kind", ("edition", "service")),
         one_of("tracking", TRACKING),

@@ -31,6 +31,7 @@ TIMES = {
     "events": 30,
     "who opened and clicked": 90,
     "opens and clicks told once": 3,
+    "imports broken off": 30,
 }
 
 
@@ -60,6 +61,8 @@ def put(engine, name, ages):
                          "language": "en", "zone": "UTC", "asked_at": at, "source": "", "wording": ""})  # fmt: skip
         elif name == "counts of sign-ups":
             rows.append({"key": hashed, "since": at, "count": 1})
+        elif name == "imports broken off":
+            rows.append({"key": hashed, "began_at": at, "lines": 5000, "counts": {}})
         elif name == "opens and clicks told once":
             rows.append({"key": hashed, "heard_at": at.timestamp()})
         elif name == "who opened and clicked":

@@ -501,7 +501,7 @@ def test_killed_at_random_moments_it_ends_with_what_it_would_have_had(engine, sh
     lines = (f"R{n * 7919 % 5000}@example.net,Name {n},t{n % 5}\n" if n % 11 else f"wrong{n}\n" for n in range(6000))
     file = sheet("email,name,topics\n" + "".join(lines))
     whole = bring(engine, file, block=100)
-    wanted = counts(whole), whole.twice, table_of(engine)
+    wanted = counts(whole), whole.twice, whole.refused, whole.repeats, table_of(engine)
     with engine.begin() as connection:
         connection.execute(PEOPLE.delete())
     url, chance = engine.url.render_as_string(hide_password=False), random.Random(4)
@@ -518,7 +518,7 @@ def test_killed_at_random_moments_it_ends_with_what_it_would_have_had(engine, sh
     assert len(set(lives)) > 2, f"the kills did not land in the middle: {lives}"
     report = bring(engine, file, block=100)
     assert report.resumed_at == lives[-1] > 0
-    assert (counts(report), report.twice, table_of(engine)) == wanted
+    assert (counts(report), report.twice, report.refused, report.repeats, table_of(engine)) == wanted
 
 
 def wait_for(sign, worker):
