@@ -59,12 +59,16 @@ def opened_transports(engine: Engine, settings: Settings) -> Iterator[Callable[[
 def place_of(engine: Engine, mailing: int) -> str:
     """A mailing's folder in the outbox: its edition's, or that of the day's service messages."""
     with reading(engine) as session:
-        row = session.get_one(MailingRow, mailing)
-        edition = session.get(EditionRow, row.edition_id) if row.edition_id is not None else None
-        service = session.get(ServiceRow, mailing)
-        digest = session.get(DigestRow, service.digest_id) if service is not None else None
-    if edition is not None:
-        return place(engine, edition)
+        return folder_of_mailing(session, mailing)
+
+
+def folder_of_mailing(session: Session, mailing: int) -> str:
+    """As `place_of`, within a session."""
+    row = session.get_one(MailingRow, mailing)
+    if row.edition_id is not None:
+        return folder_of(session, session.get_one(EditionRow, row.edition_id))
+    service = session.get(ServiceRow, mailing)
+    digest = session.get(DigestRow, service.digest_id) if service is not None else None
     return f"{digest.slug if digest else 'gone'}/{row.filled_at:%Y-%m-%d}-service"
 
 

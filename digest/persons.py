@@ -1,7 +1,7 @@
 """One person through the whole house: everything held of them for them to have, and everything erased."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,15 +16,20 @@ from digest.deliveries import traces
 from digest.deliveries.traces import Trace
 from digest.delivery_ids import delivery_id
 from digest.errors import NotFoundError, NotReadyError, StorageError
-from digest.models import AuditRow, DigestRow, EditionRow
+from digest.models import AuditRow, DigestRow, ServiceRow
 from digest.press import Press
 from digest.transports import outbox
 from digest.upkeep import ERASED
+from digest.values import DeliveryState
 from subscribers import erasure
 from subscribers.erasure import Person
 
 AUDITED, READER = "suppression", "subscriber"
 AUDIT = AuditRow.metadata.tables["audit"]
+UNSETTLED = frozenset({
+    DeliveryState.QUEUED, DeliveryState.CLAIMED, DeliveryState.HANDING, DeliveryState.DEFERRED, DeliveryState.AMBIGUOUS,
+})  # fmt: skip
+"""Of these a worker may still write a message, or look for it."""
 
 
 def everything_of(house: Press, address: str, *, now: datetime) -> dict[str, Any]:
@@ -149,23 +154,28 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
     Forget somebody: their row with all that hangs on it, whose their deliveries were, their messages in the outbox.
 
     They stay suppressed by the keyed hash of their address. The files go first, so that a kill in between leaves
-    somebody who can still be found and erased. What SQLite itself keeps of deleted rows is cleared by `upkeep.scrubbed`: at
-    once from the command line, within a day for a page that must answer quickly.
+    somebody who can still be found and erased; those of settled deliveries, nearly all, before the transaction, so that
+    nobody waits to write while folders are looked through. What SQLite itself keeps of deleted rows is cleared by
+    `upkeep.scrubbed`: at once from the command line, within a day for a page that must answer quickly.
 
     Raises:
         NotFoundError: nothing is held of that address.
         NotReadyError: a message to them is being handed over at this moment.
         StorageError: database or outbox refused; run it again.
     """
+    everywhere = [*house.settings.outbox_folder.glob("*/*")]
+    with reading(house.engine) as session:
+        _, deliveries = _found_with_deliveries(session, house, address, now=now)
+        settled = frozenset(one for one in deliveries if one.state not in UNSETTLED)
+        paths = list(_files_of(session, house, settled, everywhere))
+    files = _remove_files(house, paths)
     with writing(house.engine) as session:
         connection = session.connection()
-        person = found(connection, house, address)
-        if person.row is None and not person.waiting:
+        person, deliveries = _found_with_deliveries(session, house, address, now=now)
+        if not _is_there(person):
             return _erased_before(session, person)
-        deliveries = traces.traces_of(connection, _number(person), person.email_hash, now=now)
-        if any(one.in_hand for one in deliveries):
-            raise NotReadyError("A message to them is being handed over at this moment: try again in a minute.")
-        files = _remove_files(house, _files_of(session, house, deliveries))
+        if others := [one for one in deliveries if one not in settled]:  # or what left meanwhile
+            files += _remove_files(house, _files_of(session, house, others, everywhere))
         traces.forget(connection, _number(person), person.email_hash, deliveries)
         # the audit is only ever added to, but for this: whom its lines are about, and what a provider said of them
         theirs = AUDIT.update().where(AUDIT.c.subject == READER, AUDIT.c.subject_id == _number(person))
@@ -173,6 +183,23 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
         erasure.erase(connection, person, now=now)
         audit(session, person.email_hash, who=who, did=ERASED, now=now, deliveries=len(deliveries), files=files)
     return Erasure(known=True, deliveries=len(deliveries), files=files)
+
+
+def _found_with_deliveries(
+    session: Session, house: Press, address: str, *, now: datetime
+) -> tuple[Person, list[Trace]]:
+    connection = session.connection()
+    person = found(connection, house, address)
+    if not _is_there(person):
+        return person, []
+    deliveries = traces.traces_of(connection, _number(person), person.email_hash, now=now)
+    if any(one.in_hand for one in deliveries):
+        raise NotReadyError("A message to them is being handed over at this moment: try again in a minute.")
+    return person, deliveries
+
+
+def _is_there(person: Person) -> bool:
+    return person.row is not None or bool(person.waiting)
 
 
 def _number(person: Person) -> int | None:
@@ -185,20 +212,25 @@ def _erased_before(session: Session, person: Person) -> Erasure:
     return Erasure(known=False)
 
 
-def _files_of(session: Session, house: Press, deliveries: list[Trace]) -> Iterator[Path]:
-    folder = house.settings.outbox_folder
-    places: dict[int, str] = {}
+def _files_of(
+    session: Session, house: Press, deliveries: Iterable[Trace], everywhere: Sequence[Path]
+) -> Iterator[Path]:
+    """
+    Where their messages are in the outbox, if they are there.
+
+    The row of a service message, by which its place is known, may have had its time: then it may be `everywhere`.
+    """
+    folder, places = house.settings.outbox_folder, dict[int, Sequence[Path]]()
     for one in deliveries:
         name = delivery_id(house.keys.hash_key, mailing=one.mailing, number=one.number, opened=one.opened)
-        if one.edition is None:
-            yield from folder.glob(f"*/*/{outbox.shelf_of(one.channel, one.number, name)}")
-            continue
-        if one.edition not in places:
-            places[one.edition] = handover.folder_of(session, session.get_one(EditionRow, one.edition))
-        yield outbox.file_of(folder, places[one.edition], one.channel, one.number, name)
+        if one.mailing not in places:
+            known = one.edition is not None or session.get(ServiceRow, one.mailing) is not None
+            places[one.mailing] = [folder / handover.folder_of_mailing(session, one.mailing)] if known else everywhere
+        shelf = outbox.shelf_of(one.channel, one.number, name)
+        yield from (place / shelf for place in places[one.mailing])
 
 
-def _remove_files(house: Press, files: Iterator[Path]) -> int:
+def _remove_files(house: Press, files: Iterable[Path]) -> int:
     removed = 0
     if house.settings.outbox_folder.exists():
         outbox.Outbox(house.settings.outbox_folder, "erasing")  # opening it clears what dead workers left half written

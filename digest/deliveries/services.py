@@ -56,10 +56,11 @@ def open_service(connection: Connection, wanted: MessageWanted, *, proof_id: int
 def due_services(engine: Engine, *, now: datetime) -> Sequence[int]:
     """The service mailings for which a run can do something now, the oldest first."""
     batch, row, at = BATCHES.c, DELIVERIES.c, now.timestamp()
+    its_own = (row.month == MAILINGS.c.month, row.mailing_id == MAILINGS.c.id)  # by its key, which the month leads
     ready = exists().where(batch.mailing_id == MAILINGS.c.id, batch.state == BatchState.READY, batch.not_before <= at)
     dropped = exists().where(batch.mailing_id == MAILINGS.c.id, batch.state.in_(IN_HAND), batch.lease_until <= at)
     later = exists().where(row.mailing_id == MAILINGS.c.id, DEFERRED, row.next_at <= at)
-    over = not_(exists().where(row.mailing_id == MAILINGS.c.id, or_(row.state.in_(UNDER_WAY), DEFERRED)))
+    over = not_(exists().where(*its_own, or_(row.state.in_(UNDER_WAY), DEFERRED)))
     open_ones = select(MAILINGS.c.id).where(MAILINGS.c.kind == SERVICE, MAILINGS.c.state == MailingState.SENDING)
     query = open_ones.where(or_(ready, dropped, later, over, MAILINGS.c.expires_at <= now)).order_by(MAILINGS.c.id)
     with reading(engine) as session:
@@ -68,7 +69,9 @@ def due_services(engine: Engine, *, now: datetime) -> Sequence[int]:
 
 def resend_services(engine: Engine, *, now: datetime) -> int:
     """Queue again, once and under the same identity, every service message of which nobody knows whether it arrived."""
-    doubtful = exists().where(DELIVERIES.c.mailing_id == MAILINGS.c.id, AMBIGUOUS)
+    doubtful = MAILINGS.c.id.in_(
+        select(DELIVERIES.c.mailing_id).where(AMBIGUOUS)
+    )  # of all there are these are the fewest
     query = (
         select(MAILINGS.c.id)
         .join_from(MAILINGS, SERVICES, SERVICES.c.mailing_id == MAILINGS.c.id)

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import sqlite3
+import sys
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlmodel import SQLModel
 
 from digest import handover, persons
@@ -267,6 +270,118 @@ def test_messages_of_a_mailing_without_an_edition_are_found_by_their_name(house,
         connection.execute(TABLES["mailing"].update().values(edition_id=None, kind="service"))
     assert persons.erase(house, ADDRESS, who="ana", now=NOW).files == 1
     assert list(house.settings.outbox_folder.rglob("*.eml")) == []
+
+
+def test_nobody_waits_to_write_while_the_outbox_is_looked_through(sqlite_engine, tmp_path):
+    """Not even for a service message whose row has had its time, so that its place is not known."""
+    house = Press(settings=Settings(home=tmp_path, outbox=tmp_path / "outbox"), engine=sqlite_engine, keys=KEYS)
+    edition = morning(sqlite_engine)
+    bring(house, tmp_path)
+    sent(house, edition)
+    with sqlite_engine.begin() as connection:
+        connection.execute(TABLES["mailing"].update().values(edition_id=None, kind="service"))
+    opened(sqlite_engine, edition)
+    looked: list[bool] = []
+    with watched(house.settings.outbox_folder, lambda: looked.append(may_write(sqlite_engine))):
+        done = persons.erase(house, ADDRESS, who="ana", now=NOW)
+    assert (done.deliveries, done.files) == (2, 1)
+    assert len(looked) >= 2
+    assert all(looked)
+
+
+@contextmanager
+def watched(outbox: Path, look):
+    """Called whenever one of its folders is read, but for those of messages half written."""
+    watching = True
+
+    def hook(name, given):
+        if watching and name in {"os.scandir", "os.listdir"} and isinstance(given[0], (str, Path)):
+            folder = Path(given[0])
+            if folder.is_relative_to(outbox) and ".writing" not in folder.parts:
+                look()
+
+    sys.addaudithook(hook)  # it cannot be taken off again
+    try:
+        yield
+    finally:
+        watching = False
+
+
+def may_write(engine) -> bool:
+    with closing(sqlite3.connect(engine.url.database, timeout=0, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_killed_before_any_statement_somebody_can_still_be_found_and_is_erased_the_next_time(house, tmp_path):
+    edition = morning(house.engine)
+    bring(house, tmp_path)
+    mailing = sent(house, edition)
+    row, delivery = wilhelminas(house.engine)
+    told(house.engine, mailing, delivery.number, row.email_hash.hex())
+    for number in count(1):
+        with before_statement(house.engine, number, killed) as passed:
+            try:
+                done = persons.erase(house, ADDRESS, who="ana", now=NOW)
+            except KilledError:
+                assert persons.everything_of(house, ADDRESS, now=NOW)["name"] == NAME
+            else:
+                break
+    assert passed[0] < number
+    assert number > 15, "it was killed at many places"
+    assert (done.known, done.deliveries, list(house.settings.outbox_folder.rglob("*.eml"))) == (True, 1, [])
+    with house.engine.connect() as connection:
+        everything = [str(one) for table in TABLES.values() for one in connection.execute(select(table))]
+    assert not [one for one in everything if "ilhelmina" in one or NAME in one]
+
+
+def killed():
+    raise KilledError
+
+
+@contextmanager
+def before_statement(engine, number, what):
+    """Does something before that statement alone (beginnings are not counted); gives how many there were."""
+    passed = [0]
+
+    def step(_connection, _cursor, statement, *_):
+        passed[0] += not statement.startswith("BEGIN")
+        if passed[0] == number and not statement.startswith("BEGIN"):
+            passed[0] += 1
+            what()
+
+    event.listen(engine, "before_cursor_execute", step)
+    try:
+        yield passed
+    finally:
+        event.remove(engine, "before_cursor_execute", step)
+
+
+def test_a_message_that_leaves_between_the_files_and_the_rows_goes_too(sqlite_engine, tmp_path):
+    house = Press(settings=Settings(home=tmp_path, outbox=tmp_path / "outbox"), engine=sqlite_engine, keys=KEYS)
+    edition = morning(sqlite_engine)
+    bring(house, tmp_path)
+    left = []
+
+    def meanwhile(_connection, _cursor, statement, *_):
+        if statement == "BEGIN IMMEDIATE" and not left:
+            left.append("now")
+            sent(house, edition)
+            left.extend(house.settings.outbox_folder.rglob("*.eml"))
+
+    event.listen(sqlite_engine, "before_cursor_execute", meanwhile)
+    done = persons.erase(house, ADDRESS, who="ana", now=NOW)
+    event.remove(sqlite_engine, "before_cursor_execute", meanwhile)
+    assert len(left) == 2
+    assert not left[1].exists()
+    assert (done.deliveries, done.files) == (1, 1)
 
 
 def test_erasing_again_is_no_fault_and_other_addresses_are(house, tmp_path):

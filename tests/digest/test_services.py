@@ -6,7 +6,7 @@ from email import message_from_bytes, policy
 from html import unescape
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlmodel import SQLModel
 from sqlmodel import select as rows
 
@@ -389,3 +389,35 @@ def test_a_token_to_a_number_that_was_never_given_opens_nothing(house):
             token = delivery_token(KEYS, mailing, number, "confirm")
             assert bearer_of(session.connection(), KEYS, token, purpose="confirm") is None
         assert bearer_of(session.connection(), KEYS, delivery_token(KEYS, 77, 1, "confirm"), purpose="confirm") is None
+
+
+def test_looking_each_second_for_service_messages_reads_through_no_large_table(engine):
+    """The books of every mailing and delivery there ever was stay; what waits is found by an index."""
+    morning(engine)
+    asked = []
+
+    def note(*given):
+        asked.append(given[2:4])
+
+    event.listen(engine, "before_cursor_execute", note)
+    due_services(engine, now=NOW)
+    resend_services(engine, now=NOW)
+    event.remove(engine, "before_cursor_execute", note)
+    queries = [one for one in asked if one[0].startswith("SELECT")]
+    assert len(queries) == 2
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            explain, scans = (
+                "EXPLAIN QUERY PLAN",
+                r"SCAN (?:mailing|delivery|batch|service)(?! USING INDEX ix_delivery_ambiguous)",
+            )
+        else:  # it reads through tables as small as these, unless it is told to use any index it can
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain, scans = "EXPLAIN", r"Seq Scan on (?:mailing|delivery|batch|service)\b"
+        plans = [
+            "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {q}", given))
+            for q, given in queries
+        ]
+    assert [re.findall(scans, plan) for plan in plans] == [[], []]
+    assert "ix_mailing_kind" in plans[0]
+    assert "ix_delivery_ambiguous" in plans[1]

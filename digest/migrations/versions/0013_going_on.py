@@ -1,4 +1,4 @@
-"""What an import that is not finished met, so that it goes on without reading the file for it again."""
+"""What an import that is not finished met, so that it goes on without reading for it again; mailings found by their kind."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,3 +22,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", "lines", name=op.f("pk_import_block")),
     )
     op.execute("UPDATE import_run SET lines = 0, counts = '{}'")  # of these no block was kept: they begin anew
+    op.create_index("ix_mailing_kind", "mailing", ["kind", "state"])
