@@ -156,24 +156,32 @@ def look(press: Press, now: datetime) -> list[Told]:
     return list(watch_over(press, now).told)
 
 
-def watch_over(press: Press, now: datetime) -> Look:
-    """As `look`, and says which causes could not be looked at. A fault of one keeps nobody from the others."""
-    seen, failed = _seen(press, now)
+def watch_over(press: Press, now: datetime, *, doubt: str = "") -> Look:
+    """
+    As `look`, and says which causes could not be looked at. A fault of one keeps nobody from the others.
+
+    `doubt`: why the clock is not believed at the moment; that alone is told then, and all else stays as it was.
+    """
+    asked = [causes.TIME] if doubt else causes.CAUSES
+    seen, failed = _seen(press, asked, now, doubt)
+    unasked = {cause.name for cause in causes.CAUSES} - {cause.name for cause in asked}
     try:
-        due = _take(press, seen, failed, now)
+        due = _take(press, seen, {*failed, *unasked}, now)
     except Exception as error:  # noqa: BLE001  the next look comes; until then an outside watcher misses the heartbeat
         log.warning("The alarms cannot be written down: %s", _said(error))
         return Look(failed=("alarms", *failed))
     return Look(told=tuple(_tell(press, notice, way, now) for notice, way in due), failed=failed)
 
 
-def _seen(press: Press, now: datetime) -> tuple[dict[tuple[str, str], Trouble], tuple[str, ...]]:
+def _seen(
+    press: Press, asked: Iterable[Cause], now: datetime, doubt: str
+) -> tuple[dict[tuple[str, str], Trouble], tuple[str, ...]]:
     seen: dict[tuple[str, str], Trouble] = {}
     failed = []
-    for cause in causes.CAUSES:
+    for cause in asked:
         try:
             with reading(press.engine) as session:  # one each: PostgreSQL ends a transaction at its first fault
-                for trouble in cause.check(View(session=session, settings=press.settings, now=now)):
+                for trouble in cause.check(View(session=session, settings=press.settings, now=now, doubt=doubt)):
                     seen[cause.name, trouble.subject] = trouble
         except Exception as error:  # noqa: BLE001
             log.warning("%s could not be looked at: %s", cause.name, _said(error))

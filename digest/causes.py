@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import and_, or_
 from sqlmodel import Session, col, select
 
 from digest import deliveries, editions
 from digest.disks import MEGABYTE, disks
-from digest.models import AuditRow, CadenceRow, DigestRow, EditionRow, LeaderRow, SenderRow, SourceRow, StationRow
+from digest.leading import seconds_away
+from digest.models import AuditRow, CadenceRow, DigestRow, EditionRow, SenderRow, SourceRow, StationRow
 from digest.settings import Settings
 from digest.values import EditionKind, EditionState, MailingState, Station, StationState
 from subscribers.signup import Limits, braked
@@ -32,11 +33,12 @@ KEPT = {Station.ASSEMBLE: "the draft", Station.APPROVE: "its deadline", Station.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a check looks at."""
+    """What a check looks at. `doubt`: why the clock by which `now` is told is not believed at the moment."""
 
     session: Session
     settings: Settings
     now: datetime
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +148,15 @@ def clock(view: View) -> Iterator[Trouble]:
     """Cadences need somebody who runs them; without any, editions are made by hand."""
     if view.session.exec(select(CadenceRow.id).where(col(CadenceRow.paused_at).is_(None))).first() is None:
         return
-    seen = view.session.exec(select(func.max(LeaderRow.seen_at))).one() or 0.0
-    if view.now.timestamp() - seen > AWAY:
-        when = f"since {_time(datetime.fromtimestamp(seen, view.now.tzinfo))}" if seen else "yet"
+    away = seconds_away(view.session, view.now)
+    if away is None or away > AWAY:
+        when = f"since {_time(view.now - timedelta(seconds=away))}" if away is not None else "yet"
         yield Trouble(subject="the day", words=f"there are cadences, and nobody has run them {when}")
+
+
+def wrong_clock(view: View) -> Iterator[Trouble]:
+    if view.doubt:
+        yield Trouble(subject="the clock", words=view.doubt)
 
 
 def gather(view: View) -> Iterator[Trouble]:
@@ -237,6 +244,12 @@ def room(view: View) -> Iterator[Trouble]:
             yield Trouble(subject=" and ".join(disk.held), words=what)
 
 
+TIME = Cause(
+    name="time", title="The clock may be wrong", check=wrong_clock,
+    mend="See that the machine's clock is right, and set it if it is not: date -u, digest doctor. Otherwise wait.",
+)  # fmt: skip
+"""The only one that is looked at while the clock is doubted: whatever else is late or over is so by the clock."""
+
 CAUSES: Sequence[Cause] = (
     Cause(name="late", title="No edition by its time", check=late,
           mend="See that digest serve or digest watch runs, and what it logs; or do by hand what is due."),
@@ -246,6 +259,7 @@ CAUSES: Sequence[Cause] = (
           mend="Read it with digest preview, then digest approve; or digest editions move skip."),
     Cause(name="clock", title="Nobody runs the day", check=clock, after=timedelta(minutes=1),
           mend="Start digest serve or digest watch; see what its last run logged."),
+    TIME,
     Cause(name="gather", title="Gathering fails", check=gather,
           mend="See digest source list; try one with digest source check NAME."),
     Cause(name="stalled", title="Sending has stalled", check=stalled, after=timedelta(minutes=1),

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
+from sqlmodel import Session
 
 from digest.database import guarded, reading, writing
 from digest.deliveries.owners import is_gone
@@ -14,7 +15,7 @@ from digest.deliveries.tables import insert_once
 from digest.errors import DigestError
 from digest.models import LeaderRow
 
-LEADERS = LeaderRow.metadata.tables["leader"]
+LEADERS, EDITIONS = (LeaderRow.metadata.tables[name] for name in ("leader", "edition"))
 ONLY = 1  # the one row's id
 LEASE = 6.0  # seconds; a leader that has not been heard of for so long is replaced
 APART = 60.0  # seconds; clocks of two machines that are no further apart do not take the lead from each other in turn
@@ -34,22 +35,23 @@ class Leader:
     lease_until: float
 
 
-def lead(engine: Engine, owner: str, *, now: datetime, lease: float = LEASE) -> int | None:
+def lead(engine: Engine, owner: str, *, now: datetime, lease: float = LEASE, doubted: bool = False) -> int | None:
     """
     Become the leader, or stay it for `lease` seconds more. Returns the fence, or None while another one leads.
 
     A lease that ends later than any could, on clocks that are at most APART, is from before one was set back, and does not count.
+    A clock that is `doubted` does not say when the leader was seen: whoever starts next is to find out what was known before.
     """
     at = now.timestamp()
     with writing(engine) as session:
         connection = session.connection()
-        row = _row(connection)
+        row, seen = _row(connection), {} if doubted else {"seen_at": at}
         if row.owner == owner:
-            connection.execute(LEADERS.update().values(lease_until=at + lease, seen_at=at))
+            connection.execute(LEADERS.update().values(lease_until=at + lease, **seen))
             return int(row.fence)
         if row.owner and at < row.lease_until <= at + lease + APART and not is_gone(row.owner):
             return None
-        taken = {"owner": owner, "fence": row.fence + 1, "lease_until": at + lease, "seen_at": at}
+        taken = {"owner": owner, "fence": row.fence + 1, "lease_until": at + lease, **seen}
         connection.execute(LEADERS.update().values(taken))
         return int(row.fence) + 1
 
@@ -66,6 +68,30 @@ def leader(engine: Engine) -> Leader | None:
     with reading(engine) as session:
         row = session.connection().execute(select(LEADERS).where(LEADERS.c.id == ONLY)).first()
     return Leader(row.owner, row.fence, row.seen_at, row.lease_until) if row else None
+
+
+def last_known(engine: Engine, now: datetime) -> datetime | None:
+    """
+    The newest moment, up to now, of which the database knows that the house was at work: its leader was seen, or an edition
+    had been sent. None: it never was.
+    """
+    with reading(engine) as session:
+        connection = session.connection()
+        sent = connection.execute(select(func.max(EDITIONS.c.sent_at)).where(EDITIONS.c.sent_at <= now)).scalar()
+        seen = connection.execute(select(func.max(LEADERS.c.seen_at)).where(LEADERS.c.seen_at > 0)).scalar()
+    known = [*([sent] if sent else []), *([datetime.fromtimestamp(seen, UTC)] if seen else [])]
+    return max(known, default=None)
+
+
+def seconds_away(session: Session, now: datetime) -> float | None:
+    """Since there was a sign of who runs the day, or waits to because it doubts its clock; None when there never was one."""
+    row = session.connection().execute(select(LEADERS).where(LEADERS.c.id == ONLY)).first()
+    if row is None:
+        return None
+    at = now.timestamp()
+    held = row.lease_until - LEASE if row.lease_until <= at + LEASE + APART else 0.0
+    sign = max(row.seen_at, held)
+    return max(0.0, at - sign) if sign > 0 else None
 
 
 @contextmanager

@@ -21,20 +21,27 @@ REST = 30.0  # seconds after a fault, before the next try
 ROUND = 20.0  # seconds between looks at the whole: an edition that was missed is told within a minute
 BEAT = timedelta(minutes=1)
 
+Doubt = Callable[[], str]
+"""Says why the clock is not believed at the moment; nothing when it is."""
+
 
 @contextmanager
-def on_duty(press: Press, *, clock: Callable[[], datetime], sends: bool = True, keeps: bool = True) -> Iterator[None]:
+def on_duty(
+    press: Press, *, clock: Callable[[], datetime], sends: bool = True, keeps: bool = True, doubt: Doubt = lambda: "",
+) -> Iterator[None]:  # fmt: skip
     """
     While the block runs service messages leave, if this process `sends`; and upkeep is done and alarms are told, if it
     `keeps` the house. At its end what is in hand is finished, and the rest waits.
+
+    While the clock is in `doubt` nothing is removed as having had its time. Service messages leave all the same: somebody waits.
     """
     over, hourly = Event(), Hourly(press, clock)
     sender = _thread("service messages", lambda: deliver_services(press, now=clock, stop=over.is_set), over)
     keeper = _thread(
-        "upkeep", lambda: hourly.look(over.is_set), over
+        "upkeep", lambda: doubt() or hourly.look(over.is_set), over
     )  # apart: a large database is scrubbed for a minute
     lives = sender.is_alive if sends else lambda: True
-    watcher = Thread(target=_watch, args=(press, clock, over, lives), name="alarms", daemon=True)
+    watcher = Thread(target=_watch, args=(press, clock, over, lives, doubt), name="alarms", daemon=True)
     threads = [*([sender] if sends else []), *([keeper, watcher] if keeps else [])]
     for thread in threads:
         thread.start()
@@ -93,11 +100,13 @@ def _work(name: str, duty: Callable[[], object], over: Event) -> None:
         over.wait(rest)
 
 
-def _watch(press: Press, clock: Callable[[], datetime], over: Event, sends: Callable[[], bool]) -> None:
+def _watch(
+    press: Press, clock: Callable[[], datetime], over: Event, sends: Callable[[], bool], doubt: Doubt
+) -> None:  # fmt: skip
     beaten: datetime | None = None
     while not over.is_set():
         try:
-            seen = alarms.watch_over(press, clock())
+            seen = alarms.watch_over(press, clock(), doubt=doubt())
             if alarms.is_well(press, seen, clock()) and sends() and (beaten is None or clock() - beaten >= BEAT):
                 alarms.beat(press)
                 beaten = clock()

@@ -18,7 +18,7 @@ from digest.attending import attend_to, in_hand
 from digest.database import reading, writing
 from digest.deliveries import owner_name
 from digest.errors import DigestError
-from digest.leading import LEASE, LostError, as_leader, lead, resign
+from digest.leading import LEASE, LostError, as_leader, last_known, lead, resign
 from digest.models import CadenceRow, EditionRow
 from digest.press import Press
 from digest.steadiness import Steadiness, Steady
@@ -44,10 +44,11 @@ def on_watch(
     While the block runs: the stations of every cadence, if this process `leads` or comes to; and what is due of each
     edition leaves, if it `sends`.
 
-    Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watch changes nothing. At the
+    Nothing is remembered between ticks, so a restart, a missed tick, a set clock or a second watch changes nothing; a clock that
+    is implausibly far ahead is doubted for a while (see digest.steadiness). At the
     end what is in hand is finished, the rest stays on record. `tick` is in seconds, `lease` in seconds of the `clock`.
     """
-    duty = Watch(press, told, clock, lease, steady)
+    duty = Watch(press, told, clock, lease, steady, seen=last_known(press.engine, clock()))
     scheduler = BackgroundScheduler(timezone=UTC, executors={"default": Threads(3)})
     jobs = [*([duty.lead, duty.look] if leads else []), *([duty.send] if sends else [])]
     for job in jobs:
@@ -65,13 +66,18 @@ def on_watch(
 
 
 class Watch:
-    """One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending."""
+    """
+    One process on duty. Its three jobs run side by side: holding the lead, the day's stations, and sending.
+
+    `seen` is the last moment that is known of the house's work; None where a start is to be believed in any case.
+    """
 
     def __init__(
-        self, press: Press, told: Told, clock: Clock, lease: float = LEASE, steady: Steady = time.monotonic
-    ) -> None:
+        self, press: Press, told: Told, clock: Clock, lease: float = LEASE, steady: Steady = time.monotonic, *,
+        seen: datetime | None = None,
+    ) -> None:  # fmt: skip
         self.press, self.told, self.clock, self.lease = press, told, clock, lease
-        self._steadiness = Steadiness(clock, steady)
+        self._steadiness = Steadiness(clock, steady, seen=seen)
         self.owner = owner_name()
         self.stopped = Event()
         self.fence: int | None = None
@@ -85,11 +91,13 @@ class Watch:
         self._said: dict[str, str] = {}
         self._lock = Lock()
 
-    def _is_believed(self) -> bool:
-        """False while a clock that was set may be set back."""
+    def doubt(self) -> str:
+        """Why the clock is not believed at the moment; empty when it is."""
         with self._lock:
-            doubt = self._steadiness.doubt()
-        if doubt:
+            return self._steadiness.doubt()
+
+    def _is_believed(self) -> bool:
+        if doubt := self.doubt():
             self._tell_once("the clock", doubt)
         else:
             self._said.pop("the clock", None)
@@ -99,7 +107,9 @@ class Watch:
 
     def lead(self) -> None:
         with self._in_words("leading"):
-            before, self.fence = self.fence, lead(self.press.engine, self.owner, now=self.clock(), lease=self.lease)
+            before, now = self.fence, self.clock()
+            doubted = bool(self.doubt())
+            self.fence = lead(self.press.engine, self.owner, now=now, lease=self.lease, doubted=doubted)
             if self.fence != before and self.fence is not None:
                 self._planned = None
                 self._looked.clear()

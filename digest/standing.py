@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from digest import __version__, alarms, deliveries
 from digest.causes import AWAY, View, recent
 from digest.database import REVISION, reading, revision_of
 from digest.disks import disks
-from digest.models import AlarmRow, CadenceRow, DigestRow, EditionRow, LeaderRow, SourceRow, StationRow
+from digest.leading import seconds_away
+from digest.models import AlarmRow, CadenceRow, DigestRow, EditionRow, SourceRow, StationRow
 from digest.press import Press
 from digest.values import EditionState, StationState
 
@@ -116,8 +116,7 @@ def unready(press: Press, now: datetime) -> str:
 
 def _leader(session: Session, now: datetime) -> tuple[bool, float | None]:
     needed = session.exec(select(CadenceRow.id).where(col(CadenceRow.paused_at).is_(None))).first() is not None
-    seen = session.exec(select(func.max(LeaderRow.seen_at))).one()
-    return needed, max(0.0, now.timestamp() - seen) if seen else None
+    return needed, seconds_away(session, now)
 
 
 def _due(session: Session) -> list[Due]:

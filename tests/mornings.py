@@ -14,6 +14,7 @@ from digest import cadences, digests, stations
 from digest.app import found
 from digest.database import reading, writing
 from digest.gathering import add_source
+from digest.leading import last_known
 from digest.models import EditionRow, StationRow
 from digest.press import Press
 from digest.schedule import Watch
@@ -53,8 +54,11 @@ class Newsroom:
             getattr(cadences, what)(session, row, **options, who="ops", now=self.now)
 
     @contextmanager
-    def watch(self) -> Iterator[Watch]:
-        duty = Watch(self.press, self.said.append, lambda: self.now, steady=lambda: self.steady or self.now.timestamp())
+    def watch(self, *, doubts: bool = False) -> Iterator[Watch]:
+        """A process on duty; one that `doubts` asks at its start when the house was last at work, as `on_watch` does."""
+        seen = last_known(self.press.engine, self.now) if doubts else None
+        clock, steady = (lambda: self.now), (lambda: self.steady or self.now.timestamp())
+        duty = Watch(self.press, self.said.append, clock, steady=steady, seen=seen)
         try:
             yield duty
         finally:

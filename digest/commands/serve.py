@@ -49,8 +49,9 @@ def serve(home: Path | None, only: Collection[str] = PARTS) -> None:
     begin(press.engine, press.settings.tracking, now=clock())
     with ExitStack() as running:
         until_over = running.enter_context(_answering(press) if WEB in parts else _without_pages())
-        running.enter_context(on_watch(press, say, leads=CLOCK in parts, sends=SENDER in parts, clock=clock))
-        running.enter_context(on_duty(press, clock=clock, sends=SENDER in parts, keeps=CLOCK in parts))
+        duty = running.enter_context(on_watch(press, say, leads=CLOCK in parts, sends=SENDER in parts, clock=clock))
+        on = on_duty(press, clock=clock, sends=SENDER in parts, keeps=CLOCK in parts, doubt=duty.doubt)
+        running.enter_context(on)
         until_over(f"On duty: {'; '.join(words for part, words in DUTIES.items() if part in parts)}. Ctrl-C ends it.")
     say("Stopped; what was in hand is finished.")
 

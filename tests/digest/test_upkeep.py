@@ -183,6 +183,16 @@ def test_who_is_on_duty_does_it_too(small):
     assert not rows(small, "sign-ups not confirmed")
 
 
+def test_while_the_clock_is_doubted_nothing_is_taken_for_old(small):
+    put(small.engine, "sign-ups not confirmed", [8 * 86_400 + (datetime.now(UTC) - NOW).total_seconds()])
+    asked = []
+    with on_duty(small, clock=lambda: datetime.now(UTC), doubt=lambda: asked.append(1) or "it may be wrong"):
+        give_up = time.monotonic() + 20
+        while len(asked) < 4 and time.monotonic() < give_up:
+            time.sleep(0.05)
+    assert len(rows(small, "sign-ups not confirmed")) == 1
+
+
 # after an erasure ---------------------------------------------------------------------------------------------------
 
 
