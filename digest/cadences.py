@@ -41,6 +41,16 @@ def start(session: Session, digest: DigestRow, day: date, kind: str, *, now: dat
     return edition
 
 
+def appears(session: Session, digest: DigestRow, kind: str, day: date, *, lock: bool = False) -> bool:
+    """
+    Whether the digest's cadence has that day. `lock`: and nobody changes that before the transaction ends; who leaves the day
+    out meanwhile waits, and then sees the edition that was made.
+    """
+    query = select(CadenceRow).where(CadenceRow.digest_id == digest.id, CadenceRow.kind == kind)
+    row = session.exec(query.with_for_update(read=True) if lock else query).first()
+    return row is not None and not why_not(row, day)
+
+
 def _has_stations(session: Session, digest: DigestRow, kind: str, day: date) -> bool:
     query = select(StationRow.id).where(
         StationRow.digest_id == digest.id, StationRow.kind == kind, StationRow.local_date == day
@@ -163,6 +173,7 @@ def resume(session: Session, row: CadenceRow, *, who: str, now: datetime) -> Non
 
 def remove(session: Session, row: CadenceRow, *, who: str, now: datetime) -> None:
     """Nothing more begins. An edition that has not left is held, for no clock sees to it any more; stations still open go."""
+    session.refresh(row, with_for_update=True)  # an edition that is being made is there by now, or will not be
     digest = session.get_one(DigestRow, row.digest_id)
     for edition in waiting(session, digest, row.kind):
         let_go(session, edition, "Its cadence was removed.", now=now)
@@ -182,6 +193,7 @@ def leave_out(
 
     One that is on its way is left alone: an editor cancels it.
     """
+    session.refresh(row, with_for_update=True)  # as in `remove`
     row.blackout = {**row.blackout, **dates}
     _changed(session, row, "leave out", who, now, {"dates": sorted(dates)})
     return [

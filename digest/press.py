@@ -106,11 +106,13 @@ def assemble(
 
     Raises:
         TransitionError: `again` was asked of an edition that is past editing.
+        NotReadyError: somebody left the day out, or took the cadence away, while it was being picked; nothing was put in place.
     """
     kind = EditionKind.BREAKING if name else kind
     with reading(press.engine) as session:
         digest = digests.digest_named(session, slug)
         edition = records.edition_on(session, digest, day, kind, name)
+        wanted = not name and cadences.appears(session, digest, kind, day)
     if edition is not None and not again:
         return edition
     if edition is not None:
@@ -120,6 +122,11 @@ def assemble(
     try:
         with writing(press.engine) as session:
             edition = records.edition_on(session, digest, day, kind, name)
+            if edition is None and wanted and not cadences.appears(session, digest, kind, day, lock=True):
+                raise NotReadyError(
+                    f"The edition of {day} was left out while it was being picked, and is not made. Whoever wants it all the same "
+                    f"says digest assemble {slug} --date {day}"
+                )
             edition = edition or cadences.start(session, digest, day, kind, name=name, now=now)
             return _save_pick(session, edition, pick, now)
     except IntegrityError:  # another process made this day's edition while we picked: theirs is the one

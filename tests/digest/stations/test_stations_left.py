@@ -1,13 +1,43 @@
 """Editions beside their stations: reopened, made or sent by hand, or left by a cadence that was changed. None is forgotten."""
 
+from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
+from threading import Thread
 
 import pytest
+from sqlalchemy import event
 
 from digest import cadences, digests, press
 from digest.database import reading
+from digest.errors import NotReadyError
 from digest.gathering import gather
-from tests.mornings import MONDAYS, moment
+from tests.mornings import MONDAYS, SUNDAY, moment, newsroom
+
+
+@pytest.fixture
+def anywhere(database_url, tmp_path):
+    """The same on each kind of database; what the digest itself says, were there no cadence, is sent too."""
+    room = newsroom(tmp_path / "home", database_url, SUNDAY, fallback="send")
+    room.schedule(at="07:00", zone="Europe/Madrid", fallback="send")
+    return room
+
+
+@contextmanager
+def once_in(engine, words, act):
+    """`act` is done once, right before a statement that holds those words, while an edition is being made."""
+    waiting = [act]
+
+    def hear(_connection, _cursor, statement, *_):
+        if words in statement and waiting:
+            waiting.pop()()
+
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield waiting
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)
+
 
 # by hand ------------------------------------------------------------------------------------------------------------
 
@@ -151,6 +181,61 @@ def test_a_date_left_out_while_its_sources_are_tried_again_has_no_edition(daily)
         daily.change("leave_out", dates={"2025-03-10": "strike"})
         daily.until(duty, "07:30")
     assert not daily.states
+
+
+CANDIDATES, SAVING = "FROM slot JOIN story ON", "INSERT INTO edition "
+
+
+@pytest.mark.parametrize("what", ["leave_out", "remove", "changed"])
+def test_a_day_that_is_left_out_while_its_edition_is_being_picked_has_none(anywhere, what):
+    def act():
+        if what == "changed":
+            anywhere.schedule(days="tue,wed")
+        else:
+            anywhere.change(what, **({"dates": {"2025-03-10": "strike"}} if what == "leave_out" else {}))
+
+    anywhere.at("06:00")
+    with anywhere.watch() as duty, once_in(anywhere.press.engine, CANDIDATES, act) as waiting:
+        anywhere.look(duty)
+        assert not waiting
+        anywhere.until(duty, "08:00", step=timedelta(minutes=20))
+    assert not anywhere.states
+    assert not anywhere.mails()
+    assert what == "remove" or any("left out while it was being picked" in words for words in anywhere.said)
+    with anywhere.watch() as duty:
+        anywhere.look(duty)
+    assert not [row for row in anywhere.stations if row.local_date == date(2025, 3, 10) and row.ended_at is None]
+
+
+@pytest.mark.parametrize(("what", "after"), [("leave_out", "skipped"), ("remove", "held")])
+def test_a_day_that_is_left_out_while_its_edition_is_being_saved_waits_for_it_and_sees_it(anywhere, what, after):
+    leaving = Thread(
+        target=lambda: anywhere.change(what, **({"dates": {"2025-03-10": "strike"}} if what == "leave_out" else {}))
+    )
+
+    def act():
+        leaving.start()
+        leaving.join(0.5)  # it is let in only when the edition is there
+
+    anywhere.at("06:00")
+    with anywhere.watch() as duty, once_in(anywhere.press.engine, SAVING, act) as waiting:
+        anywhere.look(duty)
+        assert not waiting
+        leaving.join(20)
+        anywhere.until(duty, "08:00", step=timedelta(minutes=20))
+    assert anywhere.states == [f"10 daily {after}"]
+    assert not anywhere.mails()
+
+
+def test_who_picks_by_hand_a_day_that_is_left_out_meanwhile_is_told_and_may_ask_again(daily):
+    daily.at("06:00")
+    gather(daily.press.engine, daily.press.settings, now=daily.now)
+    act = partial(daily.change, "leave_out", dates={"2025-03-10": "strike"})
+    with once_in(daily.press.engine, CANDIDATES, act), pytest.raises(NotReadyError, match="is not made"):
+        assemble(daily)
+    assert not daily.states
+    assemble(daily)
+    assert daily.states == ["10 daily draft"]
 
 
 def test_a_date_that_is_put_back_says_which_edition_stays_skipped(daily):
