@@ -15,6 +15,7 @@ from digest.languages import Words, message, words
 from digest.letters import Letter
 from digest.models import AuditRow, DigestRow, EditionRow
 from digest.press import Press
+from digest.unserved import unserved
 from digest.values import EditionState, Fallback, ServiceKind
 
 WAITING = (EditionState.DRAFT, EditionState.REVIEW)
@@ -36,6 +37,9 @@ AFTERWARDS: Mapping[str, str] = {
 DEADLINE = message("The deadline is at %(time)s (%(zone)s).")
 DUE = message("Its first readers are due at %(time)s (%(zone)s).")
 NO_STORIES = message("It has no stories.")
+UNSERVED = message(
+    "Readers who chose to get %(digest)s once a week, and get nothing while no weekly edition appears: %(readers)d."
+)
 HOW = message("To read it, approve it, or leave it out:")
 HOW_BACK = message("To read it, or to take it up again:")
 WHY = message("You get this because you are named as an editor of %(digest)s.")
@@ -71,8 +75,9 @@ def _tell(press: Press, edition: EditionRow, kind: ServiceKind, now: datetime) -
         event = f"tell editors: {state if kind == ServiceKind.OUTCOME else kind}"
         if not digest.editors or _was_told(session, edition, event):
             return 0
+        waiting = unserved(session, now).get(edition.digest_id, 0)
     spoken = words(digest.language, press.printer.folders)
-    letter = _Writer(press, digest, edition, spoken, headlines).letter(kind)
+    letter = _Writer(press, digest, edition, spoken, headlines, waiting).letter(kind)
     proof = letters.keep(press.services, kind, letter, edition.digest_id, spoken, now=now)
     with writing(press.engine) as session:
         row = desk.locked(session, edition)  # whoever else tells waits here, and then sees that it was done
@@ -99,6 +104,7 @@ class _Writer:
     edition: EditionRow
     spoken: Words
     headlines: list[str]
+    unserved: int  # readers
 
     def letter(self, kind: ServiceKind) -> Letter:
         over = kind == ServiceKind.OUTCOME
@@ -113,6 +119,8 @@ class _Writer:
         said = [self._at(DEADLINE, self.edition.deadline_at), self._said(IF_NOBODY_ACTS[self.edition.fallback])]
         if self.edition.due_at is not None:
             said.append(self._at(DUE, self.edition.due_at))
+        if self.unserved:
+            said.append(self._said(UNSERVED, readers=self.unserved))
         return said if self.headlines else [*said, self._said(NO_STORIES)]
 
     def _outcome(self) -> list[str]:

@@ -14,6 +14,7 @@ from digest.models import CadenceRow, DigestRow, EditionRow
 from digest.occasions import occasion
 from digest.proofs import segment_rules
 from digest.settings import Settings
+from digest.unserved import is_kept
 from digest.values import EditionKind, Late
 from digest.windows import Due, Fate, Rhythm, has_day, instant
 from subscribers.audience import PEOPLE, WANTED, WISHES, Occasion, audience, standing
@@ -30,8 +31,8 @@ def cadence_of(session: Session, digest_id: int, kind: str) -> CadenceRow | None
     ).first()
 
 
-def offers(session: Session) -> dict[int, Offer]:
-    """What readers may choose of each digest, as its cadences are now."""
+def offers(session: Session, now: datetime) -> dict[int, Offer]:
+    """What readers may choose of each digest, as its cadences are now. Once a week is on offer while that appears."""
     rows: dict[int, list[CadenceRow]] = {}
     for row in session.exec(select_rows(CadenceRow).order_by(col(CadenceRow.kind))):
         rows.setdefault(row.digest_id, []).append(row)
@@ -40,7 +41,8 @@ def offers(session: Session) -> dict[int, Offer]:
         mine = rows.get(cast("int", digest), [])
         kinds = {row.kind for row in mine}
         found[cast("int", digest)] = Offer(
-            rhythm=kinds != {EditionKind.WEEKLY}, weekly=EditionKind.WEEKLY in kinds,
+            rhythm=kinds != {EditionKind.WEEKLY},
+            weekly=any(row.kind == EditionKind.WEEKLY and is_kept(row, now) for row in mine),
             usual=next((row.at for row in mine if row.local), ""),
         )  # fmt: skip
     return found

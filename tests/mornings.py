@@ -18,6 +18,7 @@ from digest.leading import last_known
 from digest.models import EditionRow, StationRow
 from digest.press import Press
 from digest.schedule import Watch
+from digest.values import EditionKind
 from digest.windows import instant
 from subscribers.exchange import import_csv
 
@@ -48,9 +49,9 @@ class Newsroom:
             digest = digests.digest_named(session, "global")
             cadences.save(session, digest, given, kind=kind, who="ops", now=self.now)
 
-    def change(self, what: str, **options: object) -> None:
+    def change(self, what: str, kind: EditionKind = EditionKind.DAILY, **options: object) -> None:
         with writing(self.press.engine) as session:
-            row = cadences.named(session, digests.digest_named(session, "global"))
+            row = cadences.named(session, digests.digest_named(session, "global"), kind)
             getattr(cadences, what)(session, row, **options, who="ops", now=self.now)
 
     @contextmanager

@@ -19,6 +19,7 @@ from digest.errors import DigestError
 from digest.models import DigestRow, SourceRow, SubscriptionRow
 from digest.press import Press
 from digest.settings import Settings
+from digest.unserved import unserved_words
 
 STEPS = 10_000  # of SQLite's machine between two looks at the clock
 RESERVE = 0.5  # seconds of the time that are kept for the other questions
@@ -62,7 +63,7 @@ def look(home: Path | None, *, now: datetime, until: float) -> Stored:
         ahead = None if sqlite else _ahead_of_server(session)
         findings = [
             _sqlite(session, press.settings.sqlite_file, until) if sqlite else _postgres(session),
-            *_sources(session, now), *_digests(session, rows), *_segments(session, press.settings, now),
+            *_sources(session, now), *_digests(session, rows), *_unserved(session, now), *_segments(session, press.settings, now),
             signups.look(session, press.settings, now),
         ]  # fmt: skip
     senders = (Sender(*map(digests.domain_of, (row.from_address, row.reply_to))) for row in rows)
@@ -147,6 +148,11 @@ def _digests(session: Session, rows: Iterable[DigestRow]) -> Iterator[Finding]:
             yield Finding(
                 "digest", "good", f"{row.slug}: ready, {readers:,} subscriptions, deadline {row.deadline} {row.zone}"
             )
+
+
+def _unserved(session: Session, now: datetime) -> Iterator[Finding]:
+    for words in unserved_words(session, now).values():
+        yield Finding("digest", "warn", words)
 
 
 def _segments(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:

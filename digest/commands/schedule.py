@@ -17,6 +17,7 @@ from digest.errors import NotFoundError
 from digest.holidays import read_dates
 from digest.models import CadenceRow, DigestRow, StationRow
 from digest.occurrences import Occurrence, coming, local_date
+from digest.unserved import unserved, unserved_words
 from digest.values import EditionKind, Fallback, Late, Station
 
 AT_DEADLINE = {
@@ -54,6 +55,13 @@ def add(
         _show(session, slug, kind, now, as_json=as_json)
 
 
+def _say_unserved(session: Session, now: datetime, slug: str | None = None) -> None:
+    """Who chose once a week in vain: of one digest, or of all."""
+    for of, words in unserved_words(session, now).items():
+        if slug in {None, of}:
+            say(f"{words}.", style="yellow")
+
+
 def _dates_in(file: Path) -> dict[str, str]:
     try:
         return read_dates(file.read_bytes().decode("utf-8"))
@@ -68,13 +76,17 @@ def show_all(home: Path | None, *, as_json: bool) -> None:
     with reading(house.engine) as session:
         rows = cadences.every(session)
         if as_json:
-            show_json([_fields(digest, row, now) for digest, row in rows])
+            waiting = unserved(session, now)
+            show_json([_fields(digest, row, now, waiting) for digest, row in rows])
             return
         lines = [(digest.slug, row.kind, _when(row), _next_words(row, now)) for digest, row in rows]
-    if not lines:
-        say("No digest has a cadence yet: digest schedule add DIGEST --at 07:00 --days weekdays --zone Europe/Madrid")
-        return
-    show_table("", ("digest", "kind", "appears", "next"), lines)
+        if lines:
+            show_table("", ("digest", "kind", "appears", "next"), lines)
+        else:
+            say(
+                "No digest has a cadence yet: digest schedule add DIGEST --at 07:00 --days weekdays --zone Europe/Madrid"
+            )
+        _say_unserved(session, now)
 
 
 def show(home: Path | None, slug: str, *, kind: str, as_json: bool) -> None:
@@ -86,11 +98,12 @@ def _show(session: Session, slug: str, kind: str, now: datetime, *, as_json: boo
     digest = digest_named(session, slug)
     row = cadences.named(session, digest, kind)
     if as_json:
-        show_json(_fields(digest, row, now))
+        show_json(_fields(digest, row, now, unserved(session, now)))
         return
     say(f"{digest.name} ({slug}, {kind}): {_when(row)}.", style="bold")
     for line in _sentences(digest, row, now):
         say(f"  {line}")
+    _say_unserved(session, now, slug)
     stations = session.exec(
         select(StationRow)
         .where(
@@ -149,11 +162,12 @@ def length(minutes: int) -> str:
     )
 
 
-def _fields(digest: DigestRow, row: CadenceRow, now: datetime) -> dict[str, Any]:
+def _fields(digest: DigestRow, row: CadenceRow, now: datetime, waiting: Mapping[int, int]) -> dict[str, Any]:
     one = next(coming(row, now), None) if row.paused_at is None else None
     return {
         "digest": digest.slug, "kind": row.kind, **{name: getattr(row, name) for name in FIELDS},
         "blackout": row.blackout, "paused_at": row.paused_at, "next": times_of(one) if one else None,
+        "weekly_readers_without": waiting.get(row.digest_id, 0),
     }  # fmt: skip
 
 
@@ -176,6 +190,8 @@ def change(home: Path | None, slug: str, what: str, *, kind: str, by: str) -> No
         "resume": f"Resumed. Next: {words}.", "remove": f"{slug} has no {kind} cadence any more; its editions stay.",
     }  # fmt: skip
     say(said[what])
+    with reading(house.engine) as session:
+        _say_unserved(session, now, slug)
 
 
 def skip(home: Path | None, slug: str, days: Sequence[str], *, kind: str, why: str, undo: bool, by: str) -> None:

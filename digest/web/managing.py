@@ -64,7 +64,7 @@ class Managing(ReaderPages):
         before = self._wishes(session, reader, names if own else {})
         after, faults = preferences.read(
             form, before, fields=_fields(self.pages.press, tracked=before.tracked, own=own),
-            languages=dict(self.pages.languages), topics=_topics(session), offers=waves.offers(session), may_join=own,
+            languages=dict(self.pages.languages), topics=_topics(session), offers=waves.offers(session, self.pages.clock()), may_join=own,
         )  # fmt: skip
         if faults:
             return self._preferences(session, reader, wishes=after, faults=faults, own=own)
@@ -102,7 +102,7 @@ class Managing(ReaderPages):
         rows = session.exec(select(DigestRow).order_by(DigestRow.name)).all()
         shown = wishes or self._wishes(session, reader, {row.id or 0: row.name for row in rows} if own else {})
         spoken = self.pages.words(reader.language)
-        offers = waves.offers(session)
+        offers = waves.offers(session, self.pages.clock())
         views = [
             self._digest(session, reader, row, shown.digests[row.id or 0], offers[row.id or 0], spoken, own=own)
             for row in rows if row.id in shown.digests and (own or shown.digests[row.id or 0].lives)
@@ -134,7 +134,9 @@ class Managing(ReaderPages):
         there = replace(reader, digest_id=row.id or 0, digest=digests.digest_value(row))
         return {
             "id": row.id, "name": row.name, "lives": wish.lives, "frequency": wish.frequency, "days": wish.days,
-            "hour": wish.hour, "usual": offer.usual, "frequencies": saying.frequencies(offer, wish, spoken), "rests": standing.state == "paused", "paused": saying.day_of(standing.paused_until, reader.zone, spoken),
+            "hour": wish.hour, "usual": offer.usual, "frequencies": saying.frequencies(offer, wish, spoken),
+            "waits": wish.lives and offer.rhythm and wish.frequency == "weekly" and not offer.weekly,
+            "rests": standing.state == "paused", "paused": saying.day_of(standing.paused_until, reader.zone, spoken),
             "since": saying.day_of(standing.since, reader.zone, spoken) if standing.state == "active" else "",
             "pause": "" if own else self._path(there, "pause"), "leave": "" if own else self._path(there, "leave"),
             "channels": [(name, spoken.gettext(saying.CHANNELS[name]), on) for name, on in offered.items()],

@@ -14,12 +14,12 @@ from digest.database import reading, writing
 from digest.deliveries.services import LEAVES_WITHIN
 from digest.editors import tell_outcome, tell_ready, tell_reminder
 from digest.errors import SettingsError
-from digest.models import DigestRow, EditionRow, EditionVersionRow, MailingRow
+from digest.models import DigestRow, EditionRow, EditionVersionRow, MailingRow, SubscriptionRow
 from digest.posting import deliver_services
 from digest.press import Press, apply_deadline
 from digest.settings import Settings
 from digest.values import EditionState, Fallback, ServiceKind
-from tests.newsroom import KEYS, NOW, founded
+from tests.newsroom import KEYS, NOW, founded, readers
 
 EDITORS = ["ana@example.org", "ben@example.org"]
 DEADLINE = NOW + timedelta(minutes=45)
@@ -119,6 +119,28 @@ def test_in_spanish_whole_and_the_press_s_own_reasons_too(house):
     assert outcome["Subject"] == "Global Morning del lunes 23 de noviembre de 2026 queda retenido"
     assert "El plazo pasó y nadie lo había aprobado." in parts(outcome)[0]
     assert not re.search(r"\b(the|nobody|deadline)\b", parts(ready)[0] + parts(outcome)[0])
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            "Readers who chose to get Global Morning once a week, and get nothing while no weekly edition appears: 2.",
+        ),
+        ("es", "Lectores que eligieron recibir Global Morning una vez por semana y no reciben nada mientras"),
+    ],
+)
+def test_readers_who_wait_for_a_weekly_edition_that_does_not_appear_are_told_of(house, language, said):
+    change(house, language=language)
+    readers(house.engine, 3)
+    tell_ready(house, draft(house), NOW)
+    with writing(house.engine) as session:
+        wishes = SubscriptionRow.metadata.tables["subscription"]
+        session.execute(wishes.update().where(wishes.c.id > 1).values(frequency="weekly"))
+    tell_ready(house, draft(house, name="x"), NOW)
+    texts = [" ".join(parts(mail)[0].split()) for mail in mails(house)]
+    assert sorted(said in text for text in texts) == [False, False, True, True], "two editors, two drafts"
 
 
 def test_each_is_told_once_whatever_is_started_again(house):

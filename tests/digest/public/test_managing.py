@@ -227,9 +227,13 @@ def test_a_digest_offers_the_days_and_hours_that_its_cadences_can_keep(house, ca
 def test_a_wish_that_is_no_longer_offered_is_still_shown_as_what_it_is(house):
     mine = house.subscribe(ANA)
     house.client.post(mine, data={"digest": "1", "email.1": "on", "frequency.1": "weekly"})
+    in_vain = "It does not come once a week at the moment"
+    assert in_vain not in house.client.get(mine).text
     with writing(house.press.engine) as session:
         session.exec(delete(CadenceRow))
-    assert '<option value="weekly" selected>' in house.client.get(mine).text
+    page = house.client.get(mine).text
+    assert '<option value="weekly" selected>' in page
+    assert in_vain in page
     assert house.client.post(mine, data={"digest": "1", "email.1": "on", "frequency.1": "weekly"}).status_code == 200
 
 
