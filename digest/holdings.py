@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Connection, Engine, String, Table, cast, func, null, select
 
-from digest import retention
+from digest import copies, retention
 from digest.database import reading
 from digest.models import EventRow
 from digest.settings import Settings
+from digest.upkeep import COPIES, unscrubbed
 from digest.upkeep import ERASED as ERASURE
-from digest.upkeep import unscrubbed
 from subscribers import suppressions
 
 TABLES = EventRow.metadata.tables
@@ -226,10 +226,13 @@ def report(engine: Engine, settings: Settings, *, now: datetime) -> dict[str, An
             "held": [
                 _held(connection, TABLES[name], one, kept.get(name)) for name, one in HOLDINGS.items() if one.personal
             ],
-            "outbox": _outbox(settings.outbox_folder),
+            "outbox": _outbox(settings.outbox_folder), "copies": _copies(settings),
             "consents": _consents(connection), "erasures": _erasures(connection),
             "suppressions": suppressions.tally(connection),
-            "next_sweep": {one.name: one.due(connection) for one in retention.sweeps(settings, now)},
+            "next_sweep": {
+                **{one.name: one.due(connection) for one in retention.sweeps(settings, now)},
+                COPIES: len(copies.due(settings.home, settings.copy_days, now=now)),
+            },
         }  # fmt: skip
 
 
@@ -269,6 +272,15 @@ def _outbox(folder: Path) -> dict[str, Any]:
         "oldest": oldest,
         "until": "until you remove them, or they are erased",
     }
+
+
+def _copies(settings: Settings) -> list[dict[str, Any]]:
+    """What replays and rehearsals left to look at: messages with the address that they are for, and databases of readers."""
+    until = f"{settings.copy_days} {'day' if settings.copy_days == 1 else 'days'}, or until somebody is erased"
+    return [
+        {"kind": one.kind, "folder": one.folder, "files": one.files, "made_at": one.made_at, "until": until}
+        for one in copies.every(settings.home)
+    ]
 
 
 def _consents(connection: Connection) -> list[dict[str, Any]]:

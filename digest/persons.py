@@ -1,7 +1,7 @@
 """One person through the whole house: everything held of them for them to have, and everything erased."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlmodel import Session
 
-from digest import desk, handover
+from digest import copies, desk, handover
 from digest.database import reading, writing
 from digest.deliveries import traces
 from digest.deliveries.traces import Trace
@@ -142,7 +142,10 @@ def _number_of(email_hash: bytes) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What was erased: whether they were known, how many deliveries are nobody's now, how many files of the outbox went."""
+    """
+    What was erased: whether they were known, how many deliveries are nobody's now, how many files went: of the outbox, and of
+    the folders of replays and rehearsals, where a rehearsal counts as one.
+    """
 
     known: bool
     deliveries: int = 0
@@ -151,7 +154,8 @@ class Erasure:
 
 def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
     """
-    Forget somebody: their row with all that hangs on it, whose their deliveries were, their messages in the outbox.
+    Forget somebody: their row with all that hangs on it, whose their deliveries were, their messages in the outbox and in
+    replays; rehearsals go whole.
 
     They stay suppressed by the keyed hash of their address. The files go first, so that a kill in between leaves
     somebody who can still be found and erased; those of settled deliveries, nearly all, before the transaction, so that
@@ -167,21 +171,25 @@ def erase(house: Press, address: str, *, who: str, now: datetime) -> Erasure:
     with reading(house.engine) as session:
         _, deliveries = _found_with_deliveries(session, house, address, now=now)
         settled = frozenset(one for one in deliveries if one.state not in UNSETTLED)
-        paths = list(_files_of(session, house, settled, everywhere))
-    files = _remove_files(house, paths)
+        paths = list(_files_of(session, house, settled, house.settings.outbox_folder, everywhere))
+        files = _remove_files(house, paths) + _remove_copies(session, house, deliveries)
     with writing(house.engine) as session:
         connection = session.connection()
         person, deliveries = _found_with_deliveries(session, house, address, now=now)
         if not _is_there(person):
             return _erased_before(session, person)
         if others := [one for one in deliveries if one not in settled]:  # or what left meanwhile
-            files += _remove_files(house, _files_of(session, house, others, everywhere))
+            files += _remove_files(house, _files_of(session, house, others, house.settings.outbox_folder, everywhere))
         traces.forget(connection, _number(person), person.email_hash, deliveries)
         # the audit is only ever added to, but for this: whom its lines are about, and what a provider said of them
         theirs = AUDIT.update().where(AUDIT.c.subject == READER, AUDIT.c.subject_id == _number(person))
         connection.execute(theirs.values(subject_id=0, detail={}))
         erasure.erase(connection, person, now=now)
         audit(session, person.email_hash, who=who, did=ERASED, now=now, deliveries=len(deliveries), files=files)
+    with reading(
+        house.engine
+    ) as session:  # what was copied, or begun to be, before that was committed knows them still
+        _remove_copies(session, house, deliveries)
     return Erasure(known=True, deliveries=len(deliveries), files=files)
 
 
@@ -212,15 +220,19 @@ def _erased_before(session: Session, person: Person) -> Erasure:
     return Erasure(known=False)
 
 
+def _remove_copies(session: Session, house: Press, deliveries: Collection[Trace]) -> int:
+    return copies.reach(house.settings.home, lambda folder: _files_of(session, house, deliveries, folder, ()))
+
+
 def _files_of(
-    session: Session, house: Press, deliveries: Iterable[Trace], everywhere: Sequence[Path]
+    session: Session, house: Press, deliveries: Iterable[Trace], folder: Path, everywhere: Sequence[Path]
 ) -> Iterator[Path]:
     """
-    Where their messages are in the outbox, if they are there.
+    Where their messages are in that outbox, if they are there.
 
     The row of a service message, by which its place is known, may have had its time: then it may be `everywhere`.
     """
-    folder, places = house.settings.outbox_folder, dict[int, Sequence[Path]]()
+    places = dict[int, Sequence[Path]]()
     for one in deliveries:
         name = delivery_id(house.keys.hash_key, mailing=one.mailing, number=one.number, opened=one.opened)
         if one.mailing not in places:

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     welcome: bool = True
     signup_days: int = Field(default=7, ge=1, le=60)
     event_days: int = Field(default=30, ge=7, le=400)
+    copy_days: int = Field(default=7, ge=1, le=90)
     scrub_hour: int = Field(default=3, ge=0, le=23)
     signup_block: int = Field(default=20, ge=1)
     signup_brake: int = Field(default=1000, ge=1)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, exists, func, select
 
-from digest import events, retention
+from digest import copies, events, retention
 from digest.consequences import policy_of
 from digest.database import reading, scrub, writing
 from digest.errors import StorageError
@@ -18,6 +18,7 @@ AUDIT, BATCHES = (AuditRow.metadata.tables[name] for name in ("audit", "batch"))
 HOUR = timedelta(hours=1)
 SMALL = 50_000_000  # bytes of a database that is written anew within about a second, so at any hour
 ERASED, SCRUBBED = "erase", "scrub"
+COPIES = "folders of replay and rehearse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +43,24 @@ def upkeep(
         StorageError: the database refused; what was done stays, the rest is done next time.
     """
     heard = events.adopt(press.engine, keys=press.keys, policy=policy_of(press.settings), now=now)
-    removed = retention.swept(press.engine, press.settings, now=now, stop=stop)
+    removed, fault = retention.swept(press.engine, press.settings, now=now, stop=stop), ""
+    try:
+        removed[COPIES] = copies.sweep(press.settings.home, press.settings.copy_days, now=now)
+    except StorageError as error:
+        fault = str(error)
     if stop() or not may_scrub(press, now=now, at_once=scrub_at_once):
-        return Kept(heard=heard, removed=removed)
+        return Kept(heard=heard, removed=removed, fault=fault)
     try:
         scrubbed(press, now=now)
     except StorageError as error:  # somebody reads; the next hour will do
         return Kept(heard=heard, removed=removed, fault=str(error))
-    return Kept(heard=heard, removed=removed, scrubbed=True)
+    return Kept(heard=heard, removed=removed, scrubbed=True, fault=fault)
+
+
+def counted(press: Press, *, now: datetime) -> dict[str, int]:
+    """What the next upkeep would remove, by name; nothing is changed."""
+    waiting = len(copies.due(press.settings.home, press.settings.copy_days, now=now))
+    return {**retention.counted(press.engine, press.settings, now=now), COPIES: waiting}
 
 
 @dataclass

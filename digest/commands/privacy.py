@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from digest import holdings, retention
+from digest import holdings
 from digest.app import open_press
 from digest.commands.screen import number, say, show_json, show_table, until_told
 from digest.database import reading
-from digest.upkeep import Kept, unscrubbed, upkeep
+from digest.upkeep import Kept, counted, unscrubbed, upkeep
 
 WORDS = 60  # of a wording, on a screen
 
@@ -22,6 +22,10 @@ def report(home: Path | None, *, as_json: bool) -> None:
     held = [(one["table"], one["what"], one["rows"], _day(one["oldest"]), one["until"]) for one in found["held"]]
     out = found["outbox"]
     held.append(("(outbox)", "messages written to disk", out["files"], _day(out["oldest"]), out["until"]))
+    held += [
+        ("(copies)", f"{one['kind']}: {one['folder']}", one["files"], _day(one["made_at"]), one["until"])
+        for one in found["copies"]
+    ]
     show_table("Held of people", ("where", "what", "rows", "oldest", "kept"), held, right=("rows",))
     say("")
     columns = [(f"{one['table']}.{name}", what) for one in found["held"] for name, what in one["columns"].items()]
@@ -62,7 +66,7 @@ def sweep(home: Path | None, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         with reading(house.engine) as session:
             waiting = len(unscrubbed(session.connection()))
-        _show(retention.counted(house.engine, house.settings, now=now), Kept(), waiting, dry_run=True, as_json=as_json)
+        _show(counted(house, now=now), Kept(), waiting, dry_run=True, as_json=as_json)
         return
     with until_told() as stop:
         done = upkeep(house, now=now, stop=stop, scrub_at_once=True)
