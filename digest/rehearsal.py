@@ -10,14 +10,16 @@ from typing import Any, cast
 from pydantic import SecretStr
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlmodel import Session, SQLModel, col
+from sqlmodel import select as select_rows
 
-from digest import cadences, deliveries, digests, press, records
+from digest import cadences, contents, deliveries, desk, digests, press, records, waves
 from digest.app import build
 from digest.database import migrate, reading, writing
 from digest.editions import EDITABLE, TOLD_STATES
 from digest.errors import NotFoundError, NotReadyError
+from digest.freshening import NEAR
 from digest.handover import OUTBOX
-from digest.models import BatchRow, EditionRow, StationRow
+from digest.models import BatchRow, EditionRow, SourceRow, StationRow
 from digest.occurrences import Occurrence, occurrence, why_not
 from digest.press import Press
 from digest.schedule import Watch
@@ -75,10 +77,11 @@ def rehearse(
     told: Callable[[Act], None] = lambda _act: None,
 ) -> Rehearsal:
     """
-    Run that day's stations on a copy in `folder`, each at its time; an edition that nobody approved is approved here.
-    `clock`: the local time it is due, where that is not the cadence's.
+    Run that day's stations on a copy in `folder`, each at its time; an edition that nobody approved is approved here. Where
+    later waves may carry fresher stories, every runner-up is allowed, as an editor might. `clock`: the local time it is due, where that is not the cadence's.
 
-    The copy holds all stories and editions, and the first `readers` readers. Sources are only read when it `gathers`.
+    The copy holds all stories and editions, and the first `readers` readers. Sources are only read when it `gathers`, and once:
+    what is news by a later wave is what the house itself has gathered since.
     Where the house has that day's edition already, the copy makes it anew.
 
     Raises:
@@ -117,8 +120,13 @@ def _morning(copy: Press, slug: str, run: Rehearsal, told: Callable[[Act], None]
         for _ in Station:  # what follows from one another at the same moment
             duty.look()
             duty.settle()
+    _let_sources_rest(copy, now)
     while (at_last := _next_wave(copy)) is not None and at_last <= times.due_at.timestamp() + LONGEST:
-        now = max(now, datetime.fromtimestamp(at_last, UTC))
+        wave = datetime.fromtimestamp(at_last, UTC)
+        now = max(now, wave - NEAR)
+        duty.look()  # fresher stories
+        duty.settle()
+        now = max(now, wave)
         duty.send()
         duty.settle()
     duty.end()
@@ -129,10 +137,32 @@ def _approve(copy: Press, slug: str, run: Rehearsal, now: datetime, note: Callab
     with reading(copy.engine) as session:
         edition = records.edition_on(session, digests.digest_named(session, slug), run.times.day, run.times.kind)
     if edition is not None and edition.state in {EditionState.DRAFT, EditionState.REVIEW}:
+        edition = _allowed(copy, edition, now, note)
         try:
             press.approve(copy, edition, who=REHEARSAL, now=now)
         except NotReadyError as error:
             note(str(error))
+
+
+def _allowed(copy: Press, edition: EditionRow, now: datetime, note: Callable[[str], None]) -> EditionRow:
+    """The edition with all its runners-up allowed in later waves, where its cadence lets these carry any."""
+    with writing(copy.engine) as session:
+        cadence = waves.cadence_of(session, edition.digest_id, edition.kind)
+        left_out = contents.content_of(session, edition)["left_out"]
+        if cadence is None or not cadence.fresher or not left_out:
+            return edition
+        edition = desk.locked(session, edition)
+        desk.allow(session, edition, range(1, len(left_out) + 1), who=REHEARSAL, now=now)
+    note(f"runners-up that later waves may carry: {len(left_out)}, all allowed by the rehearsal")
+    return edition
+
+
+def _let_sources_rest(copy: Press, now: datetime) -> None:
+    """Before each later wave they would be asked again, and all of these are within seconds."""
+    with writing(copy.engine) as session:
+        for row in session.exec(select_rows(SourceRow)):
+            row.retry_at = now + timedelta(seconds=2 * LONGEST)
+            session.add(row)
 
 
 def _next_wave(copy: Press) -> float | None:

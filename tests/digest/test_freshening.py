@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
@@ -13,15 +13,26 @@ from hypothesis import strategies as st
 from sqlmodel import SQLModel, col, delete, select
 from typer.testing import CliRunner
 
-from digest import contents, deliveries, desk, freshening, press, records, replaying, tracking
+from digest import contents, deliveries, desk, freshening, press, records, rehearsal, replaying, tracking
 from digest.__main__ import app
 from digest.cadence_form import CadenceError
-from digest.database import reading, writing
+from digest.database import open_engine, reading, writing
 from digest.editions import content_hash
 from digest.errors import NotFoundError, TransitionError
 from digest.freshening import exchanges
+from digest.gathering import gather
 from digest.leading import LostError, as_leader, lead
-from digest.models import AuditRow, BatchRow, CadenceRow, DeliveryRow, DigestRow, ProofRow, StoryRow, TopicRow
+from digest.models import (
+    AuditRow,
+    BatchRow,
+    CadenceRow,
+    DeliveryRow,
+    DigestRow,
+    EditionRow,
+    ProofRow,
+    StoryRow,
+    TopicRow,
+)
 from digest.values import Rules
 from digest.web.site import build
 from digest.weighing import is_told, weigh_all
@@ -112,6 +123,42 @@ def told_to(room):
         text = mail.get_body(("plain",)).get_content()
         found[str(mail["To"])] = re.sub(r"\s+", " ", text)
     return found
+
+
+def test_a_rehearsal_runs_later_waves_with_what_the_house_has_gathered_since(room, tmp_path):
+    def rehearsed(name):
+        run = rehearsal.rehearse(room.press, "global", date(2025, 3, 10), tmp_path / name)
+        copy = open_engine(f"sqlite:///{tmp_path / name / 'digest.sqlite'}")
+        with reading(copy) as session:
+            edition = session.get(EditionRow, run.edition.id)
+            return run, contents.versions_of(session, edition), contents.content_of(session, edition)
+
+    feed(room)
+    gather(room.press.engine, room.press.settings, now=moment("06:00", 0))
+    run, before, plain = rehearsed("plain")
+    assert any("later waves may carry: 3, all allowed" in act.words for act in run.acts)
+    runner_up = plain["left_out"][1]
+    with reading(room.press.engine) as session:
+        number = int(session.get(StoryRow, runner_up["story"]).guid.rpartition("-")[2])
+    feed(
+        room, **{f"n{number}": "Things have moved on since the morning, and much is new in the matter of the ferries."}
+    )
+    gather(room.press.engine, room.press.settings, now=moment("11:00", 0))
+    room.source.unlink()  # nobody reads it any more
+
+    run, after, fresh = rehearsed("fresh")
+    (said,) = [act for act in run.acts if "fresher slots: 1" in act.words]
+    assert said.at == moment("11:57", 0)
+    assert len(after) == len(before) + 1
+    assert runner_up["headline"] in {slot["headline"] for slot in fresh["slots"][3:]}
+    mails = {
+        str(mail["To"]): re.sub(r"\s+", " ", mail.get_body(("plain",)).get_content())
+        for file in (tmp_path / "fresh" / "outbox").rglob("*.eml")
+        for mail in [message_from_bytes(file.read_bytes(), policy=policy.default)]
+    }
+    assert [runner_up["headline"] in mails[f"{who}@example.net"] for who in ("ana", "ben")] == [False, True]
+    assert run.edition.state == "sent"
+    assert room.editions == []
 
 
 def test_a_later_wave_carries_the_runner_up_that_was_updated_and_the_earlier_one_keeps_its_own(room, tmp_path):
