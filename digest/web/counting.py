@@ -2,8 +2,8 @@
 Opens and clicks between the moment they are seen and the moment they are written down: a minute at most, in memory.
 
 They are held so that what one visitor does can be judged together, and so that thousands cost one transaction. A process that
-is killed forgets what it holds: counts are the one thing here that may be lost. In aggregate mode a visitor is known by a keyed
-hash, whose key is made at the start of the process and which is written nowhere.
+is killed forgets what it holds, of most visitors the last ten seconds: counts are the one thing here that may be lost. In
+aggregate mode a visitor is known by a keyed hash, whose key is made at the start of the process and which is written nowhere.
 """
 
 import logging

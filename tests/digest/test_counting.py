@@ -136,6 +136,21 @@ def test_off_nothing_is_even_held_and_a_preview_never_is(sent):
     assert counting._held == 0
 
 
+def test_who_did_one_thing_is_held_for_ten_quiet_seconds_and_who_goes_on_for_a_minute(sent):
+    now = [AT]
+    press = Press(settings=Settings(_env_file=None, tracking="personal"), engine=sent, keys=KEYS)
+    counting = Counting(press, lambda: datetime.fromtimestamp(now[0], UTC))
+    note(counting, 1, 1)
+    written = {}
+    for second in range(75):
+        now[0] = AT + second
+        if second % 9 == 0:
+            counting.note(Place(sent.house[0], 1, sent.house[1], 2), Sight(second, now[0]), client="b", agent="Firefox")
+        if counting.settle():
+            written[second] = counting._held
+    assert written == {10: 2, 60: 0}, "seconds after the first thing, and what is held then: a kill loses no more"
+
+
 def test_at_the_end_of_the_work_all_of_it_is_on_the_disk(sent):
     counting = counting_over(sent, "personal")
     with at_work(counting):
