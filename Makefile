@@ -54,6 +54,7 @@ catalogues: $(VENV)/.ready-dev  ## compile the languages of the interface
 lock: $(VENV)/.ready  ## lock versions with hashes, naming no index
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip pip-tools
 	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --strip-extras --no-annotate --output-file requirements.lock pyproject.toml
+	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --strip-extras --no-annotate --extra postgres --output-file deploy/requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --strip-extras --no-annotate --extra dev --extra browser --extra postgres --extra extract --extra fast --output-file requirements-dev.lock pyproject.toml
 
 clean:  ## remove what was made
