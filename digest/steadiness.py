@@ -25,7 +25,8 @@ class Steadiness:
 
     An edition that is skipped as too late, or leaves a day early, because somebody mistyped a date, cannot be called back;
     five minutes can be made up for. The same holds at a start: `seen` is the last that is known of the house, and a clock
-    that says it was longer ago than LONGEST_AWAY may have been wrong since the machine began. None: nothing is known.
+    that says it was longer ago than LONGEST_AWAY, or is still to come, may have been wrong since the machine began; one that is set
+    to soon after it is believed at once. None: nothing is known.
     """
 
     def __init__(
@@ -36,11 +37,11 @@ class Steadiness:
         self._until = float("-inf")
         self._start = ""  # why the clock is doubted since the start
         now = clock()
-        if seen is not None and now - seen > LONGEST_AWAY:
+        if seen is not None and not self._is_plausible():
             self._until = steady() + CALM
             self._start = (
                 f"it is {now:%Y-%m-%d %H:%M} UTC by this machine's clock, and the last that is known here is of {seen:%Y-%m-%d %H:%M} "
-                f"UTC, {(now - seen).total_seconds() / A_DAY:.1f} days before. See whether the clock is right. By itself nothing is "
+                f"UTC, {abs(now - seen).total_seconds() / A_DAY:.1f} days {'before' if seen < now else 'later'}. See whether the clock is right. By itself nothing is "
                 f"skipped or sent until {now + timedelta(seconds=CALM):%H:%M} UTC; then the clock is believed, and all goes on."
             )
 
@@ -60,7 +61,7 @@ class Steadiness:
         return ""
 
     def _is_plausible(self) -> bool:
-        """Whether the clock, doubted since the start, was set to a moment soon after the last that is known."""
+        """Whether the clock shows a moment soon after the last that is known."""
         return self._seen is not None and -timedelta(seconds=JUMP) <= self._clock() - self._seen <= LONGEST_AWAY
 
     def _difference(self) -> float:
