@@ -82,11 +82,11 @@ def filling(home: Path, kind: str, name: str, *, now: datetime) -> Iterator[Path
 
 
 def every(home: Path) -> list[Copy]:
-    """All there are, also those that a kill left half made."""
+    """All there are, also those that a kill left half made. Raises StorageError: a folder is closed to us."""
     found = []
     for kind in KINDS:
         place = home / "copies" / kind
-        with suppress(FileNotFoundError):
+        with _in_words(), suppress(FileNotFoundError):
             names = {entry.name.removesuffix(HELD).removesuffix(OVER) for entry in place.iterdir()}
             found += [Copy(kind, place / name, _made_at(place / name)) for name in sorted(names)]
     return found
@@ -108,7 +108,15 @@ def sweep(home: Path, days: int, *, now: datetime) -> int:
     Raises:
         StorageError: the disk refused.
     """
-    return sum(_let_go(copy) for copy in due(home, days, now=now))
+    gone, fault = 0, None
+    for copy in due(home, days, now=now):
+        try:
+            gone += _let_go(copy)
+        except StorageError as error:  # one that is closed to us keeps none of the others
+            fault = error
+    if fault is not None:
+        raise fault
+    return gone
 
 
 def reach(home: Path, files_in: Callable[[Path], Iterator[Path]]) -> int:
@@ -177,8 +185,10 @@ def _is_still(hold: int, file: Path) -> bool:
 def _remove(folder: Path) -> None:
     """What says that it is there goes last, so that a kill leaves something to be found."""
     with _in_words():
-        if folder.exists():
+        if folder.is_dir():
             shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
         for tail in (OVER, HELD):
             _beside(folder, tail).unlink(missing_ok=True)
 
@@ -202,5 +212,5 @@ def _in_words() -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"A copy of readers' messages cannot be written or removed: {error.filename} {error.strerror}."
+            f"A copy of readers' messages cannot be read, written or removed: {error.filename} {error.strerror}. See to whose it is."
         ) from error

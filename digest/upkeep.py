@@ -1,5 +1,6 @@
 """Once an hour: late events heard, what has had its time removed, and after an erasure the database's files written anew."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from digest.press import Press
 from digest.values import BatchState
 
 AUDIT, BATCHES = (AuditRow.metadata.tables[name] for name in ("audit", "batch"))
+log = logging.getLogger(__name__)
 HOUR = timedelta(hours=1)
 SMALL = 50_000_000  # bytes of a database that is written anew within about a second, so at any hour
 ERASED, SCRUBBED = "erase", "scrub"
@@ -77,7 +79,10 @@ class Hourly:
         if self.last is not None and abs(now - self.last) < HOUR:  # a clock that was set back delays nothing
             return None
         self.last = now  # before it: a fault is not tried again at once
-        return upkeep(self.press, now=now, stop=stop)
+        kept = upkeep(self.press, now=now, stop=stop)
+        if kept.fault:
+            log.warning("upkeep, tried again within the hour: %s", kept.fault)
+        return kept
 
 
 # after an erasure ---------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import pytest
 
 from digest import copies, holdings, persons, press, rehearsal, replaying
 from digest.commands import machine
-from digest.errors import NotFoundError, NotReadyError
-from digest.upkeep import COPIES, counted, upkeep
+from digest.errors import NotFoundError, NotReadyError, StorageError
+from digest.upkeep import COPIES, Hourly, counted, upkeep
 from tests.mornings import moment, newsroom, write_feed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +138,26 @@ def test_they_are_kept_for_days_and_upkeep_removes_them(room):
     assert [one.kind for one in copies.every(home(room))] == ["replay"]
     room.now += timedelta(days=7)
     assert upkeep(room.press, now=room.now).removed[COPIES] == 1
+    assert list((home(room) / "copies").rglob("*.*")) == []
+
+
+def test_what_is_closed_to_us_fails_an_erasure_and_is_told_by_upkeep(room, caplog):
+    (home(room) / "copies").write_text("no folder")
+    with pytest.raises(StorageError, match="cannot be read"):
+        erase(room)
+    assert named(room, BEN), "nothing else is lost"
+    kept = Hourly(room.press, lambda: room.now).look(lambda: False)
+    assert "cannot be read" in kept.fault
+    assert any("cannot be read" in line for line in caplog.messages)
+    (home(room) / "copies").unlink()
+    assert erase(room).known
+
+
+def test_a_file_that_somebody_put_there_goes_with_the_others(room):
+    replayed(room)
+    (home(room) / "copies" / "replay" / "list.csv").write_text(ANA)
+    assert erase(room).known
+    assert upkeep(room.press, now=datetime.now(room.now.tzinfo) + timedelta(days=8)).removed[COPIES] == 2
     assert list((home(room) / "copies").rglob("*.*")) == []
 
 
