@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from digest.models import CadenceRow, DigestRow
 from digest.occurrences import coming
 from digest.values import EditionKind
-from subscribers.audience import PEOPLE, WANTED, WISHES, standing
+from subscribers.audience import WANTED, WISHES, standing, wishing
 
 WEEKLY = "weekly"  # as readers wish it
 
@@ -31,8 +31,8 @@ def unserved(session: Session, now: datetime) -> Mapping[int, int]:
     weekly = session.exec(select_rows(CadenceRow).where(CadenceRow.kind == EditionKind.WEEKLY))
     kept = {row.digest_id for row in weekly if is_kept(row, now)}
     query = (
-        select(WISHES.c.digest_id, func.count(WISHES.c.subscriber_id.distinct()))
-        .join_from(WISHES, PEOPLE, PEOPLE.c.id == WISHES.c.subscriber_id)
+        wishing()
+        .with_only_columns(WISHES.c.digest_id, func.count(WISHES.c.subscriber_id.distinct()))
         .where(WISHES.c.frequency == WEEKLY, WISHES.c.digest_id.not_in(kept), standing(now) == WANTED)
         .group_by(WISHES.c.digest_id)
     )
