@@ -22,6 +22,7 @@ from digest.database import reading
 from digest.gathering import add_source, gather
 from digest.models import DeliveryRow, EditionRow
 from subscribers.exchange import import_csv
+from tests.laid import lay
 from tests.sinks.running import Shelves, Sink
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,7 @@ LONGEST = 120  # seconds for a command
 def set_up(home: Path) -> None:
     """Approved, and nothing of it delivered yet."""
     now = datetime.now(UTC)
+    lay(home / "digest.sqlite")
     house = found(home, slug="global", fields=SENDER, now=now)
     page, people = home / "page.txt", home / "readers.csv"
     page.write_text(PAGE, encoding="utf-8")

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from digest.database import migrate, open_engine
 from tests.at_work import AtWork, copied, set_up
+from tests.laid import lay
 
 BINARIES = Path("/usr/lib/postgresql")
 ON_BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -56,26 +57,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=ON_BOTH)
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with all tables and no rows, of each kind in turn."""
+    if request.param == "sqlite":
+        return lay(tmp_path / "migrated.sqlite")
+    return request.getfixturevalue("postgres_server").create_migrated()
+
+
+@pytest.fixture(params=ON_BOTH)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """A database with all tables and no rows, of each kind in turn."""
     return request.getfixturevalue(f"{request.param}_engine")
 
 
 @pytest.fixture
-def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[Engine]:
-    shutil.copy(migrated_file, tmp_path / "digest.sqlite")
-    engine = open_engine(f"sqlite:///{tmp_path / 'digest.sqlite'}")
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(lay(tmp_path / "digest.sqlite"))
     yield engine
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("migrated") / "digest.sqlite"
-    engine = open_engine(f"sqlite:///{file}")
-    migrate(engine)
-    engine.dispose()
-    return file
 
 
 @pytest.fixture

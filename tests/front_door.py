@@ -23,6 +23,7 @@ from digest.values import EditionState
 from digest.web import public
 from digest.web.guard import Guard
 from tests.answering import answering
+from tests.laid import lay
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 SENDER = {
@@ -147,6 +148,7 @@ class House:
 @contextmanager
 def opened(home, **settings: object) -> Iterator[House]:
     """A house whose digests offer all wishes, and a client of it."""
+    lay(home / "digest.sqlite")
     press = found(home, slug="global", fields={**SENDER, "section": "Global"}, now=NOW, **settings)
     with writing(press.engine) as session:
         fields = {**SENDER, "from_name": "The Weekend", "section": "Culture", "colours": PALETTE}

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from digest.database import migrate, open_engine
+from digest.database import open_engine
 from digest.deliveries import claim, record, settle
 from digest.delivery_ids import LENGTH, delivery_token
 from digest.values import DeliveryState, Receipt
+from tests.laid import lay
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
 from tests.returned_mail import DATE, bounced, complaint, leaving, maildir, mbox, recipient
 from tests.sendgrid_events import name
@@ -26,8 +27,7 @@ READERS = 8
 @pytest.fixture
 def engine(home):
     """A home whose edition went out by mail to eight readers."""
-    engine = open_engine(f"sqlite:///{home / 'digest.sqlite'}")
-    migrate(engine)
+    engine = open_engine(lay(home / "digest.sqlite"))
     house = morning(engine)
     readers(engine, READERS)
     mailing = opened(engine, house)

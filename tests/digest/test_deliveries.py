@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import event
 from sqlmodel import SQLModel
 
-from digest.database import migrate, open_engine
+from digest.database import open_engine
 from digest.deliveries import (
     balance_of,
     cancel,
@@ -33,6 +33,7 @@ from digest.deliveries.marking import backoff
 from digest.deliveries.owners import is_gone, owner_name
 from digest.errors import NotFoundError, StorageError, TransitionError
 from digest.values import DeliveryState, Receipt
+from tests.laid import in_memory, lay
 from tests.newsroom import DEADLINE, KEYS, NOW, deliveries_of, morning, opened, readers, set_wish, suppress
 
 LEASE = 60.0
@@ -463,10 +464,9 @@ def test_a_database_that_another_process_holds_is_said_in_one_line(sqlite_engine
     assert run(sqlite_engine, Wire()).done
 
 
-def test_a_full_disk_is_one_sentence_and_nothing_is_recorded_that_was_not_done(small_disk, migrated_file):
+def test_a_full_disk_is_one_sentence_and_nothing_is_recorded_that_was_not_done(small_disk):
     disk, grow = small_disk(2000)
-    shutil.copy(migrated_file, disk / "digest.sqlite")
-    engine = open_engine(f"sqlite:///{disk / 'digest.sqlite'}")
+    engine = open_engine(lay(disk / "digest.sqlite"))
     house = morning(engine)
     readers(engine, 1000)
     (disk / "ballast").write_bytes(b"x" * (room(disk) - 50_000))
@@ -497,8 +497,7 @@ class Ledger(RuleBasedStateMachine):
 
     @initialize(count=st.sampled_from([1, 3, 60]))
     def open(self, count):
-        self.engine = open_engine("sqlite://")
-        migrate(self.engine)
+        self.engine = in_memory()
         house = morning(self.engine)
         readers(self.engine, count)
         opened(self.engine, house)

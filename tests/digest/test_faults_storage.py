@@ -16,6 +16,7 @@ from digest.errors import StorageError
 from digest.settings import read_settings
 from digest.transports.smtp import open_transport
 from tests.at_work import when
+from tests.laid import lay
 from tests.newsroom import KEYS, PLACE, deliveries_of, morning, opened, readers
 from tests.sinks.running import sink
 
@@ -102,12 +103,9 @@ def test_locked_by_another_for_less_than_we_wait_nobody_notices(sqlite_engine, s
     demand_everyone_once(sqlite_engine, mailing, server)
 
 
-def test_on_a_full_disk_the_run_ends_in_one_line_and_goes_on_when_there_is_room(
-    migrated_file, small_disk, server, tmp_path
-):
+def test_on_a_full_disk_the_run_ends_in_one_line_and_goes_on_when_there_is_room(small_disk, server, tmp_path):
     disk, _ = small_disk(40_000)
-    shutil.copy(migrated_file, disk / "digest.sqlite")
-    engine = open_engine(f"sqlite:///{disk / 'digest.sqlite'}")
+    engine = open_engine(lay(disk / "digest.sqlite"))
     mailing = a_mailing(engine)
     filler = disk / "filler"
 

@@ -47,9 +47,9 @@ PEOPLE, VERSIONS = (SQLModel.metadata.tables[name] for name in ("subscriber", "e
 
 
 @pytest.fixture
-def room(database_url, tmp_path):
+def room(migrated_url, tmp_path):
     """Ana reads at seven in Madrid, Ben at seven in New York, which is noon in Madrid."""
-    room = newsroom(tmp_path / "home", database_url, BEGAN, size=SIZE)
+    room = newsroom(tmp_path / "home", migrated_url, BEGAN, size=SIZE)
     with writing(room.press.engine) as session:
         for reader, zone in ((1, "Europe/Madrid"), (2, "America/New_York")):
             session.connection().execute(PEOPLE.update().where(PEOPLE.c.id == reader).values(zone=zone))

@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 
 from digest import handover, persons
 from digest.consequences import Policy
-from digest.database import migrate, open_engine, scrub, writing
+from digest.database import open_engine, scrub, writing
 from digest.deliveries import balance_of, claim, deliver, mark, settle
 from digest.deliveries.services import open_service
 from digest.delivery_ids import delivery_id
@@ -32,6 +32,7 @@ from subscribers.exchange import import_csv
 from subscribers.signup import MessageWanted
 from subscribers.suppressions import Why, suppress
 from subscribers.tokens import address_hash
+from tests.laid import lay
 from tests.newsroom import KEYS, NOW, PLACE, Morning, deliveries_of, morning, opened, readers, set_wish
 
 TABLES = SQLModel.metadata.tables
@@ -182,8 +183,7 @@ def test_erased_means_no_trace_in_any_byte_of_the_database_or_the_outbox(tmp_pat
 
 
 def _house_in(home: Path) -> Press:
-    engine = open_engine(f"sqlite:///{home / 'digest.sqlite'}")
-    migrate(engine)
+    engine = open_engine(lay(home / "digest.sqlite"))
     return Press(settings=Settings(home=home, outbox=home / "outbox"), engine=engine, keys=KEYS)
 
 

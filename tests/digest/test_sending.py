@@ -31,6 +31,7 @@ from digest.deliveries.stamps import Stamps, newest_kept
 from digest.deliveries.tables import BATCHES
 from digest.errors import AccountError, StorageError, TransitionError
 from digest.values import DeliveryState, Receipt
+from tests.laid import lay
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
 
 LEASE = 60.0
@@ -241,9 +242,8 @@ def test_a_damaged_stamp_file_counts_as_none(tmp_path, content):
     assert newest_kept(tmp_path / "newest") == 0
 
 
-def test_after_a_restore_nobody_gets_it_again_until_a_person_decides(tmp_path, migrated_file):
-    shutil.copy(migrated_file, tmp_path / "digest.sqlite")
-    engine, stamps = open_engine(f"sqlite:///{tmp_path / 'digest.sqlite'}"), tmp_path / "newest"
+def test_after_a_restore_nobody_gets_it_again_until_a_person_decides(tmp_path):
+    engine, stamps = open_engine(lay(tmp_path / "digest.sqlite")), tmp_path / "newest"
     house = morning(engine)
     readers(engine, 120)
     mailing = opened(engine, house)

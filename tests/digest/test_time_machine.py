@@ -20,8 +20,8 @@ NOW = datetime(2025, 3, 10, 5, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def room(database_url, tmp_path):
-    room = newsroom(tmp_path / "home", database_url, NOW)
+def room(migrated_url, tmp_path):
+    room = newsroom(tmp_path / "home", migrated_url, NOW)
     room.schedule(at="07:00", zone="Europe/Madrid", fallback="hold")
     return room
 
