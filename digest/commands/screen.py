@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -122,7 +124,7 @@ def until_told() -> Iterator[Callable[[], bool]]:
 class Steps:
     """Progress of long work on the error stream: stations as lines, counted work as a bar. Silent when asked to be."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: "Progress | None") -> None:
         self._progress = progress
         self._task: TaskID | None = None
         self._since = (0.0, 0)  # monotonic seconds, and how many were done then
@@ -150,6 +152,9 @@ def steps(*, quiet: bool) -> Iterator[Steps]:
     if quiet:
         yield Steps(None)
         return
+    # a twentieth of a command's start, and most show none
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
