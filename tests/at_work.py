@@ -23,6 +23,8 @@ from digest.gathering import add_source, gather
 from digest.models import DeliveryRow, EditionRow
 from subscribers.exchange import import_csv
 from tests.laid import lay
+from tests.ready import run as ready
+from tests.ready import words_of
 from tests.sinks.running import Shelves, Sink
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,16 +85,22 @@ class AtWork:
         return AtWork(self.home, {"OUTBOX": str(shelves.folder)})
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
-        own = {f"DIGEST_{name}": value for name, value in self.settings.items()}
         return subprocess.Popen(
             [sys.executable, "-m", "digest", "--home", str(self.home), *words], cwd=self.home, text=True,
-            env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **own},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def digest(self, *words: str) -> "Said":
-        return ended(self.start(*words))
+        done = words_of(
+            ready(["--home", self.home, *words], cwd=self.home, environment=self.environment, timeout=LONGEST)
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
+        own = {f"DIGEST_{name}": value for name, value in self.settings.items()}
+        return {**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **own}
 
     def resume(self) -> None:
         assert self.digest("editions", "move", "resume").code == 0

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ready import run as ready
+from tests.ready import words_of
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -19,11 +22,8 @@ def digest(tmp_path):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
 
     def run(*words, **more):
-        command = [sys.executable, "-m", "digest", *map(str, words)]
         environment = {**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **more}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return words_of(ready(words, cwd=tmp_path, environment=environment))
 
     return run
 
@@ -33,8 +33,7 @@ def prepared_home(tmp_path_factory):
     """A home as `digest init` leaves it, made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("prepared")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
-    command = [sys.executable, "-m", "digest", "--home", "press", "init"]
-    subprocess.run(command, cwd=folder, env={**clean, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+    ready(["--home", "press", "init"], cwd=folder, environment=clean).check_returncode()
     return folder / "press"
 
 
@@ -235,8 +234,7 @@ def peopled_home(prepared_home, tmp_path_factory):
         ("segments", "add", "spain", 'country = "ES" and segment("payers")'),
         ("set", "global", "--segments", "spain"),
     ):
-        command = [sys.executable, "-m", "digest", "--home", "press", *words]
-        subprocess.run(command, cwd=folder, env={**clean, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True)
+        ready(["--home", "press", *words], cwd=folder, environment=clean).check_returncode()
     return folder / "press"
 
 

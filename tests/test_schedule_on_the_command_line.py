@@ -2,11 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.ready import run as ready
+from tests.ready import words_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,10 +24,7 @@ def house(tmp_path_factory):
 
 def said(home, *words):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
-    return subprocess.run(
-        [sys.executable, "-m", "digest", "--home", str(home), *words], capture_output=True, text=True, check=False, timeout=120,
-        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "160"},
-    )  # fmt: skip
+    return words_of(ready(["--home", home, *words], cwd=ROOT, environment={**clean, "NO_COLOR": "1", "COLUMNS": "160"}))
 
 
 def test_a_cadence_is_shown_in_words_and_as_data(house):

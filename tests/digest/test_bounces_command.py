@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -17,6 +15,7 @@ from digest.delivery_ids import LENGTH, delivery_token
 from digest.values import DeliveryState, Receipt
 from tests.laid import lay
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
+from tests.ready import run as ready
 from tests.returned_mail import DATE, bounced, complaint, leaving, maildir, mbox, recipient
 from tests.sendgrid_events import name
 
@@ -42,11 +41,10 @@ def engine(home):
 def digest(home, engine):
     keys = {"DIGEST_HASH_KEY": KEYS.hash_key.hex(), "DIGEST_TOKEN_KEYS": f"1:{KEYS.token_keys[1].hex()}"}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIGEST_")}
-    environment = {**clean, **keys, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
+    environment = {**clean, **keys, "NO_COLOR": "1", "COLUMNS": "200"}
 
     def run(*words, stdin=b""):
-        command = [sys.executable, "-m", "digest", "--home", str(home), *map(str, words)]
-        return subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=100, check=False)
+        return ready(["--home", home, *words], cwd=home, environment=environment, stdin=stdin)
 
     return run
 

@@ -3,8 +3,6 @@
 import json
 import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,8 @@ from digest.values import DeliveryState, Variant
 from tests.dkim_verifiers import by_dkimpy, by_mail_dkim
 from tests.dns_stand_in import names
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
+from tests.ready import run as ready
+from tests.ready import words_of
 from tests.samples import BASE, sample_digest, sample_edition
 from tests.sendgrid_mail import PRINTER, printed, reader
 from tests.smtp_stand_in import hand_over
@@ -408,11 +408,8 @@ def test_nothing_we_show_of_a_key_holds_it():
 @pytest.fixture
 def digest(tmp_path):
     def run(*words, **more):
-        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **more}
-        command = [sys.executable, "-m", "digest", "--home", "press", *map(str, words)]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        environment = {"PATH": "/usr/bin:/bin", "NO_COLOR": "1", "COLUMNS": "200", **more}
+        return words_of(ready(["--home", "press", *words], cwd=tmp_path, environment=environment))
 
     (tmp_path / "press").mkdir()
     return run

@@ -26,6 +26,7 @@ from digest.web.site import build
 from tests.answering import answering
 from tests.bench import events as bench
 from tests.newsroom import KEYS, NOW, deliveries_of, morning, opened, readers
+from tests.ready import run as ready
 from tests.sendgrid_events import AT, BOUNCED, PATH, Signer, told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -253,9 +254,7 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path):
         "DIGEST_SENDGRID_WEBHOOK_KEY": SIGNER.setting, "DIGEST_HASH_KEY": KEYS.hash_key.hex(),
         "DIGEST_TOKEN_KEYS": f"1:{KEYS.token_keys[1].hex()}",
     }  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "digest", "init"], cwd=tmp_path, env=environment, check=True, capture_output=True
-    )
+    ready(["init"], cwd=tmp_path, environment=environment).check_returncode()
     server = subprocess.Popen(
         [sys.executable, "-m", "digest", "serve"], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from digest.models import CadenceRow
 from digest.posting import on_duty
 from digest.settings import Settings
 from tests.front_door import hidden, opened
+from tests.ready import run as ready
 from tests.receiver import receiver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +107,7 @@ def test_digest_serve_takes_a_sign_up_and_sends_its_confirmation(tmp_path):
         "DIGEST_HOME": "press",
     }  # fmt: skip
     command = [sys.executable, "-m", "digest"]
-    subprocess.run([*command, "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    ready(["init"], cwd=tmp_path, environment=environment).check_returncode()
     with subprocess.Popen(
         [*command, "serve"], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE
     ) as process:
@@ -132,7 +133,7 @@ def test_parts_run_on_their_own_and_end_when_told(tmp_path, parts, words):
         "DIGEST_HOME": "press",
     }
     command = [sys.executable, "-m", "digest"]
-    subprocess.run([*command, "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    ready(["init"], cwd=tmp_path, environment=environment).check_returncode()
     only = [word for part in parts for word in ("--only", part)]
     with subprocess.Popen(
         [*command, "serve", *only], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE

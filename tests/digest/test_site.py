@@ -18,6 +18,7 @@ from digest.web.guard import HEADERS
 from digest.web.site import build
 from tests.answering import answering
 from tests.newsroom import KEYS, NOW
+from tests.ready import run as ready
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,7 +129,7 @@ def served(tmp_path):
     environment |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "DIGEST_LISTEN": "127.0.0.1:0", "DIGEST_HOME": "press"}
     environment |= {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "digest"]
-    subprocess.run([*command, "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    ready(["init"], cwd=tmp_path, environment=environment).check_returncode()
     process = subprocess.Popen(
         [*command, "serve"], cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
