@@ -1,5 +1,6 @@
 # Everything a newcomer, a developer and CI call. Start with `make demo`; `make help` lists the rest.
 SHELL := /bin/sh
+unexport PYTHONDONTWRITEBYTECODE   # or each of some hundred processes that tests start would compile the code anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,10 +29,10 @@ demo: $(VENV)/.ready  ## a whole morning on a sample newsroom, into demo/outbox
 	@$(BIN)/digest demo
 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but this machine's Python
-	@$(BIN)/python -m pytest -q -n auto -m "not browser and not postgres and not slow"
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not browser and not postgres and not slow"
 
 test-rest: $(VENV)/.ready-dev  ## the others: real PostgreSQL, real Chromium, kills, the wheel
-	@$(BIN)/python -m pytest -q -n 2 -m "browser or postgres or slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "browser or postgres or slow"
 
 test-all: test test-rest  ## every test
 

@@ -118,7 +118,6 @@ def _become(words: list[str], cwd: str, environment: dict[str, str], streams: li
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    gc.unfreeze()
     sys.argv = ["digest", *words]
     runpy.run_module("digest", run_name="__main__", alter_sys=True)
     sys.exit()

@@ -6,6 +6,7 @@ resumed, everyone has it once.
 """
 
 import sqlite3
+import threading
 import time
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -173,15 +174,18 @@ def test_the_disk_of_the_database_is_full(approved_home, small_disk, tmp_path):
 
 @pytest.mark.slow
 def test_the_database_is_locked_by_another_process_for_longer_than_we_wait(press, tmp_path):
+    over = threading.Event()
+
     def lock():
         with closing(sqlite3.connect(press.home / "digest.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            time.sleep(36)
+            over.wait(60)
 
     with sink("smtp", tmp_path / "book", wait=(0.1, 0.1)) as server:
         by_smtp = press.by_smtp(server)
         thread = when(server, 3000, lock)
         faulty(by_smtp.digest("deliver", "global"), 4, "Another process has held the database", "run the same command")
+        over.set()
         thread.join()
         state, counts = press.state
         assert (state, counts) == ("sending", {"accepted": len(server.taken), "queued": READERS - len(server.taken)})
