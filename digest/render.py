@@ -7,6 +7,7 @@ The only file that knows jinja2 and premailer, and it loads them on first use: a
 import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class Printer:
                 extensions=["jinja2.ext.i18n"],
                 trim_blocks=True,
                 lstrip_blocks=True,
+                bytecode_cache=_compiled(),
             )
             environment.install_gettext_callables(words.gettext, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
             self._environments[words.language] = environment
@@ -83,6 +85,25 @@ class Printer:
         found = {f"{kind}/{path.name}" for folder in self.folders for path in (folder / kind).glob("[!_]*.*")}
         searched = " and ".join(str(folder) for folder in self.folders)
         return f"There is no template {name} in {searched}. There is: {', '.join(sorted(found)) or 'nothing'}."
+
+
+@cache
+def _compiled() -> Any:
+    """What templates were compiled to, for all printers and languages of this process; one whose text has changed is compiled anew."""
+    import jinja2
+
+    class Compiled(jinja2.BytecodeCache):
+        def __init__(self) -> None:
+            self.known: dict[str, tuple[str, Any]] = {}
+
+        def load_bytecode(self, bucket: Any) -> None:
+            checksum, code = self.known.get(bucket.key, ("", None))
+            bucket.code = code if checksum == bucket.checksum else None
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            self.known[bucket.key] = (bucket.checksum, bucket.code)
+
+    return Compiled()
 
 
 def inline(html: str) -> str:

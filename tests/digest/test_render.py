@@ -2,6 +2,7 @@
 
 import re
 
+import jinja2
 import pytest
 
 from digest.errors import NotReadyError, TemplateMissingError
@@ -47,6 +48,19 @@ def test_a_text_template_is_not_escaped_and_a_page_is(tmp_path):
     printer = Printer((tmp_path,))
     assert printer.page("a.txt", ENGLISH, {"said": "A & B"}) == "A & B"
     assert printer.page("a.html", ENGLISH, {"said": "A & B"}) == "A &amp; B"
+
+
+def test_a_template_is_compiled_once_for_all_printers_and_languages_and_anew_when_it_has_changed(tmp_path, monkeypatch):
+    compiled, real = [], jinja2.Environment.compile
+    monkeypatch.setattr(
+        jinja2.Environment, "compile", lambda *given, **named: compiled.append(1) or real(*given, **named)
+    )
+    spanish = words("es", template_folders())
+    for text in ("{{ _('Share') }} once", "{{ _('Share') }} twice"):
+        (tmp_path / "a.html").write_text(text, encoding="utf-8")
+        said = [Printer((tmp_path,)).page("a.html", language, {}) for language in (ENGLISH, spanish, ENGLISH)]
+        assert said == [text.replace("{{ _('Share') }}", word) for word in ("Share", "Compartir", "Share")]
+    assert len(compiled) == 2
 
 
 def test_the_css_is_put_on_the_elements_and_what_must_stay_stays():
