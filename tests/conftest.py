@@ -1,7 +1,6 @@
 """Databases for the tests: SQLite in a file, and a real PostgreSQL that is started here and ends with the tests."""
 
 import ctypes
-import gc
 import os
 import pwd
 import shutil
@@ -19,12 +18,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from digest.__main__ import GARBAGE
 from digest.database import migrate, open_engine
 from tests.at_work import AtWork, copied, set_up
 from tests.laid import lay
 
-gc.set_threshold(GARBAGE)  # as `digest` does; a sixth of the tests' time went into looking for garbage
 MEMORY, ROOM = Path("/dev/shm"), 4_000_000_000  # bytes that there must be, for all tests together
 BINARIES = Path("/usr/lib/postgresql")
 ON_BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -79,7 +76,7 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database with all tables and no rows, of each kind in turn."""
     if request.param == "sqlite":
         return lay(tmp_path / "migrated.sqlite")
-    return request.getfixturevalue("postgres_server").create_migrated()
+    return request.getfixturevalue("postgres_migrated_url")
 
 
 @pytest.fixture(params=ON_BOTH)
@@ -128,10 +125,7 @@ class Server:
 
     def create(self, template: str = "template0") -> str:
         name = f"test_{next(self.numbers)}"
-        maintenance = create_engine(f"{self.base}/postgres", isolation_level="AUTOCOMMIT")
-        with maintenance.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        maintenance.dispose()
+        self._do(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"{self.base}/{name}"
 
     def create_migrated(self) -> str:
@@ -143,17 +137,36 @@ class Server:
             self.migrated = url.rpartition("/")[2]
         return self.create(self.migrated)
 
+    def drop(self, url: str) -> None:
+        """With the connections that a test has left open."""
+        self._do(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _do(self, statement: str) -> None:
+        maintenance = create_engine(f"{self.base}/postgres", isolation_level="AUTOCOMMIT")
+        with maintenance.connect() as connection:
+            connection.execute(text(statement))
+        maintenance.dispose()
+
 
 @pytest.fixture
-def postgres_engine(postgres_server: Server) -> Iterator[Engine]:
-    engine = open_engine(postgres_server.create_migrated())
+def postgres_engine(postgres_migrated_url: str) -> Iterator[Engine]:
+    engine = open_engine(postgres_migrated_url)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server) -> str:
-    return postgres_server.create()
+def postgres_migrated_url(postgres_server: Server) -> Iterator[str]:
+    url = postgres_server.create_migrated()
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> Iterator[str]:
+    url = postgres_server.create()
+    yield url
+    postgres_server.drop(url)
 
 
 @pytest.fixture(scope="session")
