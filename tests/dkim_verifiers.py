@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import dkim
@@ -64,6 +65,7 @@ def by_mail_dkim(names: Names, folder: Path, messages: Sequence[bytes]) -> list[
     return [dict(word.split("=") for word in line.split()) for line in done.stdout.splitlines()]
 
 
+@cache
 def demand_mail_dkim() -> None:
     asked = ["perl", "-MMail::DKIM::Verifier", "-e", "1"]
     if not shutil.which(asked[0]) or subprocess.run(asked, capture_output=True, check=False).returncode:
