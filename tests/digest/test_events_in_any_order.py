@@ -17,6 +17,7 @@ from digest.delivery_ids import LENGTH
 from digest.errors import StorageError
 from digest.values import DeliveryState, Event, EventKind, Receipt
 from tests.heard import AT, HARD, SOFT, event, everything, sent, set_state, states, told
+from tests.laid import lay
 from tests.newsroom import KEYS, NOW, morning, opened, readers
 
 # any order, any number of times, any lies between ---------------------------------------------------------------------
@@ -46,11 +47,10 @@ FORGED = st.builds(
 
 
 @pytest.fixture(scope="module")
-def sent_file(migrated_file, tmp_path_factory):
+def sent_file(tmp_path_factory):
     """A database with four deliveries, one of them unconfirmed, one closed so."""
     file = tmp_path_factory.mktemp("sent") / "digest.sqlite"
-    shutil.copy(migrated_file, file)
-    engine = open_engine(f"sqlite:///{file}")
+    engine = open_engine(lay(file))
     sent(engine, 4)
     set_state(engine, 2, "ambiguous")
     set_state(engine, 3, "closed_unconfirmed")
@@ -86,19 +86,17 @@ def test_any_order_and_any_repetition_of_any_events_gives_the_same_tables(
     shutil.rmtree(folder)
 
 
-def test_a_shuffled_stream_told_ten_times_over_by_several_at_once_ends_like_the_clean_one(
-    engine, sqlite_engine, tmp_path, migrated_file
-):
+def test_a_shuffled_stream_told_ten_times_over_by_several_at_once_ends_like_the_clean_one(engine, tmp_path):
     sent(engine, 40)
     chance = random.Random(3)
     clean = [
         event(n, chance.choice(KINDS), chance.randint(0, 900), reason="said") for n in range(1, 41) for _ in range(3)
     ]
-    shutil.copy(migrated_file, tmp_path / "clean.sqlite")
-    with copied(migrated_file, tmp_path / "clean.sqlite") as alone:
-        sent(alone, 40)
-        told(alone, *clean)
-        wanted = everything(alone)
+    alone = open_engine(lay(tmp_path / "clean.sqlite"))
+    sent(alone, 40)
+    told(alone, *clean)
+    wanted = everything(alone)
+    alone.dispose()
     noisy = clean * 10 + [event(0, HARD, delivery=f"{n:0{LENGTH}x}") for n in range(24)]
     chance.shuffle(noisy)
     tellers = [Thread(target=told_in_pieces, args=(engine, noisy[n::4])) for n in range(4)]

@@ -2,12 +2,13 @@
 
 import pytest
 
+from tests.laid import lay
 from tests.mornings import SUNDAY, newsroom
 
 
 @pytest.fixture
 def room(tmp_path):
-    return newsroom(tmp_path / "home", f"sqlite:///{tmp_path / 'digest.sqlite'}", SUNDAY)
+    return newsroom(tmp_path / "home", lay(tmp_path / "digest.sqlite"), SUNDAY)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from tests.mornings import MINUTE, MONDAYS, SUNDAY, newsroom
 
 
 @pytest.fixture
-def anywhere(database_url, tmp_path):
+def anywhere(migrated_url, tmp_path):
     """The same on each kind of database."""
-    room = newsroom(tmp_path / "home", database_url, SUNDAY)
+    room = newsroom(tmp_path / "home", migrated_url, SUNDAY)
     room.schedule(at="07:00", zone="Europe/Madrid", fallback="send")
     return room
 
