@@ -7,8 +7,6 @@ import sys
 from time import monotonic
 
 from tests.examined import DOMAIN, ROOT, change, of, verdicts
-from tests.ready import run as ready
-from tests.ready import words_of
 
 # a house in order ---------------------------------------------------------------------------------------------------
 
@@ -55,12 +53,10 @@ def test_a_house_whose_sender_is_not_set_yet_asks_no_dns(asked, zone, home):
 def run(tmp_path, *words, program=None, **settings):
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
     environment |= {f"DIGEST_{name.upper()}": str(value) for name, value in settings.items()}
-    words = ["--home", "press", *words]
-    if not program:
-        return words_of(ready(words, cwd=tmp_path, environment=environment, timeout=30))
+    command = [sys.executable, *(["-c", program] if program else ["-m", "digest"]), "--home", "press", *words]
     return subprocess.run(
-        [sys.executable, "-c", program, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
-    )  # fmt: skip
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_the_exit_code_says_whether_anything_must_be_mended(tmp_path, sending, zone):
