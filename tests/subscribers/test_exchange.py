@@ -498,7 +498,9 @@ def test_two_of_the_same_import_at_once_do_not_both_go_on(house, sheet):
 @pytest.mark.parametrize("kills", [6])
 def test_killed_at_random_moments_it_ends_with_what_it_would_have_had(engine, sheet, tmp_path, kills):
     morning(engine)
-    lines = (f"R{n * 7919 % 5000}@example.net,Name {n},t{n % 5}\n" if n % 11 else f"wrong{n}\n" for n in range(6000))
+    lines = (
+        f"R{n * 7919 % 5000}@example.net,Name {n},t{n % 5}\n" if n % 11 else f"wrong{n}\n" for n in range(24_000)
+    )  # more than six lives can bring
     file = sheet("email,name,topics\n" + "".join(lines))
     whole = bring(engine, file, block=100)
     wanted = counts(whole), whole.twice, whole.refused, whole.repeats, table_of(engine)
