@@ -163,12 +163,15 @@ def _is_ascii(domain: str) -> bool:
     return ascii_domain(domain) == domain
 
 
-@lru_cache(maxsize=10_000)
-def _named(name: str) -> tuple[str, ...]:
+@lru_cache(
+    maxsize=1000
+)  # enough for the names that many have; more, kept here and there, would hold on to the memory around them
+def _named(name: str) -> tuple[str, str, str]:
     """A member of an object that names them, if anything is left to name them by; then what fills each of NAMES."""
     one = Recipient(0, "", "", name, "", "")
-    shown = " ".join(_SPLITS.sub(" ", FILLS[NAMES[0]](one).decode()).split())
-    return f',"name":{_quoted(shown)}' if shown else "", *(_quoted(FILLS[blank](one).decode())[1:-1] for blank in NAMES)
+    text, html = [FILLS[blank](one).decode() for blank in NAMES]
+    shown = " ".join(_SPLITS.sub(" ", text).split())
+    return f',"name":{_quoted(shown)}' if shown else "", _quoted(text)[1:-1], _quoted(html)[1:-1]
 
 
 def _to(address: str, recipient: Recipient) -> str:
