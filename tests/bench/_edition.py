@@ -5,7 +5,6 @@ It runs what `digest deliver` runs, fill included where nothing is filled yet.
 """
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from digest.deliveries.tables import PROOFS
 from digest.parts import load_part
 from digest.settings import read_settings
 from digest.splice import pack
+from digest.transports import Transport
 from digest.values import Compiled
-from tests.bench.ledger import crowd, house
+from tests.bench.ledger import crowd, fresh_peak, house, peak, scratch
 from tests.newsroom import KEYS, PLACE, Morning, morning, opened
 from tests.sendgrid_mail import printed
 
@@ -94,10 +94,11 @@ def delivered(stock: Path, by: str, settings: dict[str, Any]) -> Cost:
 
 
 def work(asked: Edition) -> Cost:
-    engine = open_engine(asked.database)
-    wanted = read_settings(**asked.settings)
-    transport = load_part("transports", asked.by).open_transport(wanted, PLACE)
-    before, start, cpu = resident(), time.perf_counter(), time.process_time()
+    transport = opened_transport(asked)
+    before = resident()
+    started(asked)
+    fresh_peak()
+    engine, start, cpu = open_engine(asked.database), time.perf_counter(), time.process_time()
     mailing = filled(engine, asked.by)
     filling, filling_cpu = time.perf_counter() - start, time.process_time() - cpu
     balance = deliver(
@@ -106,8 +107,23 @@ def work(asked: Edition) -> Cost:
     )  # fmt: skip
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     transport.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(filling, filling_cpu, wall, cpu, before, peak, balance.handed, balance.words)
+    return Cost(filling, filling_cpu, wall, cpu, before, peak(), balance.handed, balance.words)
+
+
+def opened_transport(asked: Edition) -> Transport:
+    made: Transport = load_part("transports", asked.by).open_transport(read_settings(**asked.settings), PLACE)
+    return made
+
+
+def started(asked: Edition) -> None:
+    """All that a process does once, at its first edition: that is start-up, and left out."""
+    with scratch() as folder:
+        engine = open_engine(f"sqlite:///{stocked(folder / 'first.sqlite', 10, 10_000)}")
+        transport = opened_transport(asked)
+        mailing = filled(engine, asked.by)
+        deliver(engine, {asked.by: transport}, mailing=mailing, keys=KEYS, lease=60.0, clock=lambda: datetime.now(UTC))
+        transport.close()
+        engine.dispose()
 
 
 def filled(engine: Engine, by: str) -> int:
