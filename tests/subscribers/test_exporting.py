@@ -83,18 +83,20 @@ def test_every_cell_comes_back_and_none_begins_a_formula(cell):
 words = st.text(max_size=30).map(plain_text) | st.sampled_from(
     ["=1+1", "-x", "@a", "'=1", 'a"b', "a,b;c|d", "ñandú", "''"]
 )
-moments = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+said = words.map(lambda text: text or "x")  # instead of a filter: hypothesis gives up where much is filtered out
+certain = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+moments = st.none() | certain
 topic = st.text(alphabet="abc-=+@'ñ", min_size=1, max_size=9)
 persons = st.fixed_dictionaries({
     "name": words,
     "language": st.sampled_from(["en", "es-MX"]),
     "zone": st.sampled_from(["UTC", "Europe/Madrid"]),
     "country": st.sampled_from([None, "ES"]),
-    "plan": st.none() | words.filter(bool),
-    "attributes": st.dictionaries(st.from_regex(r"[a-z0-9_.-]{1,9}", fullmatch=True), words.filter(bool) | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+    "plan": st.none() | said,
+    "attributes": st.dictionaries(st.from_regex(r"[a-z0-9_.-]{1,9}", fullmatch=True), said | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=3),
     "chosen_at": moments,
     "tracked_since": moments,
-    "joined_at": moments.filter(bool),
+    "joined_at": certain,
 })  # fmt: skip
 wishes = st.fixed_dictionaries({
     "channel": st.just("email"), "device": st.just(""),
